@@ -11,13 +11,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::metrics_page;
 use crate::wire::{Answer, Request};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_springhead");
 pub(crate) const NAMESPACE: &str = "live-origin";
-
-/// Where each metric is explained.
-const METRICS: &str = include_str!("../../docs/metrics.md");
 
 /// What is never put down to a busy machine: tests/report knows these words.
 const KEY_TOLD: &str = "an API key stands in the log, or a part of one";
@@ -40,6 +38,8 @@ pub(crate) struct Origin {
     environment: Vec<(String, String)>,
     child: Option<Child>,
     secrets: Mutex<Vec<String>>,
+    /// The metrics, as they were last asked for.
+    shown: Mutex<String>,
     starts: u32,
     marks: AtomicU32,
 }
@@ -86,6 +86,7 @@ impl Origin {
             environment: environment.to_vec(),
             child: None,
             secrets: Mutex::default(),
+            shown: Mutex::default(),
             starts: 0,
             marks: AtomicU32::new(0),
         };
@@ -262,7 +263,9 @@ impl Origin {
     pub(crate) fn metrics(&self) -> String {
         let answer = Request::new("GET", "/metrics").send(self.admin);
         assert_eq!(answer.status, 200);
-        answer.text()
+        let text = answer.text();
+        self.shown.lock().clone_from(&text);
+        text
     }
 
     /// The sum of all series of this name that have these labels, at least.
@@ -273,9 +276,7 @@ impl Origin {
             (name.to_owned(), labels)
         };
         let (name, wanted) = parts(series);
-        // What is not there counts as 0: a name that is misspelt would be 0 for ever.
-        let known = ["_sum", "_count", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-        assert!(METRICS.contains(known), "{name} is no metric of docs/metrics.md");
+        metrics_page::assert_told(&name, &wanted);
         let text = self.metrics();
         let values = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
@@ -338,6 +339,7 @@ impl Drop for Origin {
             let log = if wrong == PANICKED { &*logs } else { "" };
             panic!("{wrong}\n{log}");
         }
+        assert_eq!(metrics_page::wrong_labels_of(&self.shown.lock()), [""; 0]);
     }
 }
 

@@ -8,6 +8,7 @@ mod foreign;
 mod front;
 mod handover;
 mod harness;
+mod metrics_page;
 mod packager;
 mod programs;
 mod tokens;
