@@ -52,7 +52,7 @@ pub(crate) fn kept(variable: &str, place: &str) -> PathBuf {
     path
 }
 
-/// What is only tried where this variable names it. tests/optional lists it, and `tests/run` says that it was not tried.
+/// What is only tried where this variable names it. tests/optional lists it with the tests that pass without it, and `tests/run` says so.
 pub(crate) fn optional(variable: &str) -> Option<PathBuf> {
     let list = include_str!("../optional");
     assert!(list.lines().any(|line| line.split_whitespace().next() == Some(variable)), "tests/optional does not list {variable}");
