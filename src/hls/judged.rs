@@ -166,6 +166,29 @@ impl HeardRendition {
     }
 }
 
+/// Where all goes well each window that has begun has its list, and its end when that is over: below there is something to judge.
+#[test]
+fn there_are_windows_to_judge() {
+    let well = EncoderTurn { restart: false, slate: false, fates: [SegmentFate::default(); 2] };
+    for dated in [true, false] {
+        let mut renditions = [HeardRendition::new("v", 0), HeardRendition::new("a", 40)];
+        for number in 0..20 {
+            let [picture, sound] = &mut renditions;
+            picture.turn(well, well.fates[0], number * LENGTH, dated, sound);
+            sound.turn(well, well.fates[1], number * LENGTH, dated, picture);
+        }
+        let end = 10 * LENGTH;
+        let closed = [Some(at(300)), None].map(|start| Window { start, end: Some(at(end)) });
+        for window in [closed[0], closed[1], Window::default()] {
+            for text in renditions.each_ref().map(|rendition| rendition.cut(window, 20 * LENGTH, 0)) {
+                let text = text.unwrap_or_default();
+                assert!(text.matches("#EXTINF").count() >= 6, "{window:?}: {text}");
+                assert_eq!(text.ends_with("#EXT-X-ENDLIST\n"), window.end.is_some(), "{window:?}: {text}");
+            }
+        }
+    }
+}
+
 proptest! {
     /// Each version of each window is legal by itself, after the one before it, and beside that of the other rendition.
     #[test]

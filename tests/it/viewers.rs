@@ -849,7 +849,8 @@ fn no_token_is_in_what_is_stored_counted_or_written_down() {
     // Then all of it is written down.
     origin.stop();
     let log = origin.log().iter().map(ToString::to_string).collect::<String>();
-    let access = fs::read_to_string(origin.access_log_path()).unwrap_or_default();
+    let access = fs::read_to_string(origin.access_log_path()).unwrap();
+    assert!(log.len() > 1000 && access.lines().count() > 100, "each request is written down: {log}\n{access}");
     let told = [
         ("the log", log),
         ("the access log", access),
