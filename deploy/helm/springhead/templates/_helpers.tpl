@@ -128,7 +128,7 @@ key = "/tls/tls.key"
 {{/* What can't work is a sentence instead of manifests. */}}
 {{- define "springhead.check" -}}
 {{- if gt (int .Values.replicas) 1 -}}
-{{- fail (printf "replicas is %v: each pod would have its own memory, and a playlist that was uploaded to one is not in the other. Run one, or one release for each stream." .Values.replicas) -}}
+{{- fail (printf "replicas is %v: each pod would have its own memory, and a playlist that was uploaded to one is not in the other. Run one, or one release for each stream; of several nodes that share an engine (settings.cluster) one release for each node, all with the same signingKey.existingSecret." .Values.replicas) -}}
 {{- end -}}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.open) (not .Values.metrics.keySecret.name) -}}
 {{- fail "metrics.serviceMonitor has no way in: /metrics asks for an admin key here. Name a secret with one in metrics.keySecret.name, or set metrics.open and keep the network policy." -}}
