@@ -72,6 +72,10 @@ def several_nodes(faults):
     settings = tomllib.loads((FOLDER / "cluster/springhead.toml").read_text())
     if settings["cluster"]["engine"] != "valkey://valkey:6379" or "valkey" not in services:
         faults.append("the nodes look for their engine elsewhere")
+    room = sum(int(namespace["shared_capacity"].removesuffix("MiB")) for namespace in settings["namespaces"].values())
+    command = services["valkey"]["command"]
+    if int(command[command.index("--maxmemory") + 1].removesuffix("gb")) << 10 < 1.3 * room:
+        faults.append(f"the engine's maxmemory is less than 1.3 times what namespaces may have there, {room} MiB")
     waits = sum(int(settings[key].rstrip("s")) for key in ("drain_delay", "drain_timeout")) + 10
     for name in nodes:
         if services[name]["hostname"] != name or int(services[name]["stop_grace_period"].rstrip("s")) < waits:

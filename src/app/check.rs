@@ -290,16 +290,23 @@ fn of_no_use(settings: &Settings, found: &mut CheckResult) {
     }
 }
 
-/// Namespaces that may fill the engine beside others that make room for them there.
+/// Namespaces that may fill the engine: others lose what they have there then, and where no other makes room, uploads are refused.
 fn unbounded(settings: &Settings, found: &mut CheckResult) {
+    if settings.cluster.engine.is_none() {
+        return;
+    }
     let bounded = |(_, policy): &(_, &NamespacePolicy)| policy.shared_capacity.is_some();
     let (with, without): (Vec<_>, Vec<_>) = settings.namespaces.iter().partition(bounded);
-    let Some((neighbour, _)) = with.first().filter(|_| settings.cluster.engine.is_some()) else { return };
+    let then = match with.first() {
+        Some((neighbour, _)) => {
+            format!("others, as {neighbour}, remove what is theirs then, and leave it the room. Give it one too")
+        }
+        None => "uploads are refused then, until something expires. Give each namespace one; the engine's maxmemory is to be 1.3 times the \
+                 sum of all"
+            .to_owned(),
+    };
     for (name, _) in without {
-        found.warnings.push(format!(
-            "namespaces.{name} has no shared_capacity, and may fill the engine; others, as {neighbour}, remove what is theirs then, and \
-             leave it the room. Give it one too"
-        ));
+        found.warnings.push(format!("namespaces.{name} has no shared_capacity, and may fill the engine; {then}"));
     }
 }
 
@@ -341,4 +348,30 @@ fn reach(settings: &Settings, found: &mut CheckResult) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::settings::read_text;
+
+    #[test]
+    fn what_is_shown_of_several_nodes_bounds_what_their_engine_holds() {
+        let warnings = |text: &str| {
+            let mut found = CheckResult::default();
+            unbounded(&read_text(text).unwrap(), &mut found);
+            found.warnings
+        };
+        let recipe = include_str!("../../deploy/compose/cluster/springhead.toml");
+        let page = include_str!("../../docs/several-nodes.md").split("```").nth(1).and_then(|block| block.strip_prefix("toml"));
+        for text in [recipe, page.expect("docs/several-nodes.md begins with settings")] {
+            assert_eq!(warnings(text), Vec::<String>::new(), "{text}");
+            let without: Vec<_> = text.lines().filter(|line| !line.starts_with("shared_capacity")).collect();
+            let said = warnings(&without.join("\n"));
+            assert!(
+                said.len() == 1 && said[0].contains("no shared_capacity") && said[0].contains("uploads are refused then"),
+                "{said:?}"
+            );
+        }
+    }
 }

@@ -383,6 +383,11 @@ fn a_check_finds_what_a_start_fails_of_and_what_does_nothing() {
             false,
             "namespaces.b has no shared_capacity, and may fill the engine; others, as a, remove",
         ),
+        (
+            format!("{engine}{in_memory}"),
+            false,
+            "namespaces.a has no shared_capacity, and may fill the engine; uploads are refused then",
+        ),
     ] {
         fs::write(&file, &text).unwrap();
         let output =
