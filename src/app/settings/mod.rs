@@ -401,6 +401,7 @@ pub(crate) fn read_text(text: &str) -> Result<Settings, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::problem::code::Code;
 
     fn read(text: &str) -> (Settings, Vec<String>) {
         let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
@@ -422,6 +423,22 @@ mod tests {
             let key = line.split('=').next().unwrap().trim();
             assert!(SHIPPED.lines().any(|shipped| shipped.split('=').next().unwrap().trim() == key), "{key} is not in the file");
         }
+    }
+
+    #[test]
+    fn what_an_advice_has_somebody_set_can_be_set() {
+        let mut told = 0;
+        for code in Code::ALL {
+            let words: Vec<_> = code.advice().split_whitespace().collect();
+            for said in words.windows(3).filter(|said| said[1] == "=" && said[2].starts_with('"')) {
+                // The sentence goes on behind the value, or ends there.
+                let value = said[2].split('"').nth(1).unwrap();
+                let (_, faults) = read(&format!("[namespaces.a]\n{} = \"{value}\"\n", said[0]));
+                assert_eq!(faults, Vec::<String>::new(), "{code:?}");
+                told += 1;
+            }
+        }
+        assert!(told > 3, "{told}");
     }
 
     #[test]

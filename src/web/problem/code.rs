@@ -178,7 +178,7 @@ codes! {
     NotDurable "not-durable" 503 Retry::After(1), "The durable tier has not taken it in time":
         "The namespace has ack = \"durable\", and its tier did not take the object in time. Nothing is lost if the encoder sends it \
          again; /readyz, the log and springhead_durable_up say what the tier suffers from: a full or slow disk, a bucket that can't be \
-         reached. With ack = \"memory\" the encoder need not wait for it."
+         reached. With ack = \"hot\" the encoder need not wait for it."
     TierUnreachable "tier-unreachable" 503 Retry::After(1), "The durable tier can't be read":
         "The object may be in the durable tier, which can't be read at the moment: /readyz and the log say why. Readers try again by \
          themselves."
