@@ -51,7 +51,7 @@ pub enum Outcome {
     Challenged,
     /// Its key is no good, or not for this: 401 or 403.
     Denied,
-    /// The request can't be met as it was made: the other 4xx.
+    /// The request can't be met as it was made: the other 4xx, and 501.
     Refused,
     /// There was no room for it at this moment: 503 with `Retry-After`, or 429.
     Busy,

@@ -229,6 +229,8 @@ fn other_transfer_codings_and_broken_requests_are_refused() {
     let head = format!("PUT {} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n", origin.path("a.ts"), origin.encoder);
     let ask = |rest: &str| Wire::open(origin.address).write(format!("{head}{rest}")).answer_to("PUT").status;
     assert_eq!(ask("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), 501);
+    let count = |outcome: &str| origin.metric(&format!("springhead_http_requests_total{{status=\"501\",outcome=\"{outcome}\"}}"));
+    assert!(count("refused") > 0.5 && count("failed") < 0.5, "which is no fault of the server's");
     assert_eq!(ask("Content-Length: abc\r\n\r\n"), 400);
     assert_eq!(ask("Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"), 400);
     assert_eq!(ask("Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400);

@@ -56,6 +56,8 @@ impl Problem {
             (Code::IncompleteBody | Code::SlowBody | Code::StalledBody, _) => Outcome::Broken,
             (_, 401 | 403) => Outcome::Denied,
             (_, 429 | 503) => Outcome::Busy,
+            // The encoder's doing, whatever its status: a fault of the server's is to wake somebody.
+            (Code::TransferCoding, _) => Outcome::Refused,
             (_, 500..) => Outcome::Failed,
             _ => Outcome::Refused,
         };
@@ -321,6 +323,19 @@ impl Problem {
         match inner {
             Some(inner) => problem.with_inner(inner),
             None => problem,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_fault_of_the_servers_own_is_counted_as_one() {
+        for code in Code::ALL {
+            let is_ours = Problem::new(*code, "").outcome == Outcome::Failed;
+            assert_eq!(is_ours, *code == Code::Internal, "{code:?}");
         }
     }
 }
