@@ -24,8 +24,11 @@ pub(super) const PATH: &str = "/entitlement";
 const URI: [HeaderName; 2] = [HeaderName::from_static("x-original-uri"), HeaderName::from_static("x-forwarded-uri")];
 const METHOD: [HeaderName; 2] = [HeaderName::from_static("x-original-method"), HeaderName::from_static("x-forwarded-method")];
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// The path without the token.
+/// The path without the token, and of the query the words that count.
 const VIEWER_PATH: HeaderName = HeaderName::from_static("x-viewer-path");
+/// The words of a query that make another answer, those that docs/cdns.md has every cache hand on. Proxies ask and keep by that header: all else,
+/// as players' `CMCD`, would make a copy for each viewer.
+const WORDS: [&str; 6] = ["start", "end", "last", "_HLS_msn", "_HLS_part", "_HLS_skip"];
 
 /// 204 where the viewer may have it.
 ///
@@ -73,6 +76,9 @@ pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
 /// That he may have it, and by which path it is asked for.
 fn may_have(resource: &Resource<'_>, base: &str) -> Result<Response, Problem> {
     let query = resource.query_without_cat();
+    // In one order, and of each the first one, which counts at the origin.
+    let word = |name: &&str| query.split('&').find(|pair| pair.split('=').next() == Some(*name));
+    let query = WORDS.iter().filter_map(word).collect::<Vec<_>>().join("&");
     let mark = if query.is_empty() { "" } else { "?" };
     let path = format!("{}{}{mark}{query}", percent::encode_path(base), percent::encode_path(resource.key()));
     let mut response = Response::new(Body::empty());

@@ -211,6 +211,13 @@ impl Drop for Ended {
 fn shares(kind: &str, start: impl FnOnce(&Origin, &Path, SocketAddr) -> Command) {
     let origin = Origin::start_with_settings(&format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"edge\"\nbase_path = \"/\"\n"));
     origin.store("show/a.ts", "segment");
+    origin.store("show/b.ts", "another");
+    let mut list = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:0\n".to_owned();
+    for n in 0..2 {
+        origin.store(&format!("show/{n}.ts"), "media");
+        list += &format!("#EXT-X-PROGRAM-DATE-TIME:2026-01-02T20:00:{n}0Z\n#EXTINF:10,\n{n}.ts\n");
+    }
+    origin.store("show/w.m3u8", list);
     let minter = Minter::of(&origin);
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let dir = origin.folder().join(kind);
@@ -238,6 +245,21 @@ fn shares(kind: &str, start: impl FnOnce(&Origin, &Path, SocketAddr) -> Command)
     }
     let asked = reads() - before;
     assert!(asked <= 10.0, "{kind}: of 1,000 viewers' reads {asked} went to the origin");
+    // What players say of themselves in the query makes no copies, and what they ask of a playlist gets there.
+    let before = reads();
+    for number in 0..2 {
+        let answer = get(&format!("/~{}/show/b.ts?CMCD=sid%3D{number}", token(number, now() + 600))).expect("an answer");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "another"), "{kind}: {answer:?}");
+    }
+    assert!((reads() - before - 1.0).abs() < f64::EPSILON, "{kind}: asked {} times, with another CMCD each", reads() - before);
+    for (window, listed) in
+        [("end=2026-01-02T20:00:10Z", "0.ts"), ("start=2026-01-02T20:00:10Z&end=2026-01-02T20:00:20Z", "1.ts")]
+    {
+        let answer = get(&format!("/~{}/show/w.m3u8?CMCD=x&{window}", token(0, now() + 600))).expect("an answer");
+        let text = answer.text();
+        let found: Vec<_> = text.lines().filter(|line| line.ends_with(".ts")).collect();
+        assert_eq!((answer.status, &found[..]), (200, &[listed][..]), "{kind}: {window}: {text}");
+    }
     let ended = get(&format!("/~{}/show/a.ts", token(1, 1))).unwrap();
     assert_eq!(ended.status, 401, "{kind}: refused on a hit");
     let elsewhere = get(&format!("/~{}/other/a.ts", token(1, now() + 600))).unwrap();

@@ -330,7 +330,15 @@ fn a_proxy_asks_whether_a_viewer_may_have_it() {
     };
     for (uri, headers, path) in [
         (format!("/~{good}/show/a%20b.ts?_HLS_msn=5"), &[][..], "/show/a%20b.ts?_HLS_msn=5"),
-        (format!("/show/a.ts?x=y&cat={good}"), &[], "/show/a.ts?x=y"),
+        (format!("/show/a.ts?start=1&cat={good}"), &[], "/show/a.ts?start=1"),
+        // What makes another answer, in one order; the rest would make a copy of the same for each viewer.
+        (format!("/~{good}/show/a.ts?CMCD=sid%3D1&role=origin"), &[], "/show/a.ts"),
+        (format!("/~{good}/show/p.m3u8?_HLS_msn=5&CMCD=x&start=2&_HLS_msn=6"), &[], "/show/p.m3u8?start=2&_HLS_msn=5"),
+        (
+            format!("/~{good}/show/p.m3u8?_HLS_skip=v2&_HLS_part=0&_HLS_msn=5&last=1h&end=4&starts=3&start=3"),
+            &[],
+            "/show/p.m3u8?start=3&end=4&last=1h&_HLS_msn=5&_HLS_part=0&_HLS_skip=v2",
+        ),
         ("/show/a.ts".to_owned(), &[("CTA-Common-Access-Token", &*good)], "/show/a.ts"),
         (format!("/~{good}/show/a.ts"), &[("X-Original-Method", "HEAD")], "/show/a.ts"),
     ] {
