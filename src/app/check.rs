@@ -36,10 +36,10 @@ pub(super) struct CheckArgs {
 }
 
 /// Checks settings that have been read already. What would keep a start from succeeding is a failure, all of it in one run; what is
-/// only odd is a warning.
-pub(super) fn run(loaded: Loaded, args: &CheckArgs) -> Result<(), Failure> {
+/// only odd is a warning, and so is what is to be said of the environment.
+pub(super) fn run(loaded: Loaded, args: &CheckArgs, of_environment: Vec<String>) -> Result<(), Failure> {
     let Loaded { mut settings, contradicted, .. } = loaded;
-    let mut found = CheckResult { warnings: contradicted, ..CheckResult::default() };
+    let mut found = CheckResult { warnings: [contradicted, of_environment].concat(), ..CheckResult::default() };
     found.warnings.extend(Resources::read(&settings.data_dir).fit(&mut settings));
     look(&settings, &mut found);
     if args.reach {

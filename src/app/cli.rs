@@ -1,5 +1,6 @@
 //! The command line: its commands and flags, and what each calls.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,7 +8,9 @@ use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Pa
 use super::check::CheckArgs;
 use super::place::{PlaceArgs, load, load_all, load_alone, named};
 use super::settings::{Overrides, SHIPPED, Settings};
-use super::{Failure, check, cluster_status, console, demo, doctor, generate, harvest, health, keys, print, serve, size, token};
+use super::{
+    Failure, check, cluster_status, console, demo, doctor, generate, harvest, health, keys, print, serve, size, token, variables,
+};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -16,6 +19,14 @@ use crate::auth::grant::Role;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// The variables that are read, by whichever command.
+    #[must_use]
+    pub fn variables() -> BTreeSet<String> {
+        variables::known::<Self>()
+    }
 }
 
 /// Made by `release/notices.py`, and held against it by `release/check notices`.
@@ -252,7 +263,8 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
     match command {
         Command::Serve(ServeArgs { settings }) => {
             let (file, overrides) = settings.read(leaf(&matches));
-            serve::run(Box::new(move |made_in: Option<&Path>| load_all(file.as_deref(), &overrides, made_in)))
+            let load = move |made_in: Option<&Path>| load_all(file.as_deref(), &overrides, made_in);
+            serve::run(Box::new(load), &variables::unread::<Cli>())
         }
         Command::Demo(args) => demo::run(&args),
         Command::Console { place } => console::run(&place.load(leaf(&matches))?),
@@ -269,7 +281,9 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             load_alone(&args.file)?;
             Ok(print(&format!("{}: good", args.file.display()))?)
         }
-        Command::Config(ConfigCommand::Check(args)) => check::run(load_all(Some(&args.file), &of_environment()?, None)?, &args),
+        Command::Config(ConfigCommand::Check(args)) => {
+            check::run(load_all(Some(&args.file), &of_environment()?, None)?, &args, variables::unread::<Cli>())
+        }
         Command::Size(SizeArgs { bitrates, segment, keep, max_object_size, sources }) => {
             Ok(print(&size::work_out(&bitrates, (&segment, &keep), &max_object_size, sources).map_err(Failure::Usage)?)?)
         }

@@ -54,6 +54,7 @@ mod tickets;
 mod token;
 mod token_report;
 mod traces;
+mod variables;
 mod viewer_key;
 mod viewer_revocations;
 mod webhooks;

@@ -54,8 +54,8 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 /// The same for uploads whose bodies are complete to be committed.
 const LAST_UPLOADS: Duration = Duration::from_secs(1);
 
-/// Serves until SIGTERM or SIGINT.
-pub(super) fn run(load: Load) -> Result<(), Failure> {
+/// Serves until SIGTERM or SIGINT. `warnings`: what is to be said of the environment.
+pub(super) fn run(load: Load, warnings: &[String]) -> Result<(), Failure> {
     let mut loaded = load(None).map_err(|failure| match failure {
         Failure::Usage(faults) => Failure::Usage(format!("{faults}; nothing was started")),
         failed => failed,
@@ -64,7 +64,7 @@ pub(super) fn run(load: Load) -> Result<(), Failure> {
     let logs = Logs::start(settings.log_format, settings.log_level);
     // Each connection takes a descriptor; the usual soft limit of 1,024 would be reached at an event's first minute.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    for said in Resources::read(&settings.data_dir).fit(settings).iter().chain(&loaded.contradicted) {
+    for said in Resources::read(&settings.data_dir).fit(settings).iter().chain(&loaded.contradicted).chain(warnings) {
         tracing::warn!("{said}");
     }
     let traces = Traces::start(settings.otlp_endpoint.as_deref())?;

@@ -16,7 +16,7 @@ use crate::origin::policy::ViewerMode;
 /// The file's name.
 pub(super) const FILE: &str = "viewer.key";
 /// The variable that replaces it.
-const VARIABLE: &str = "SPRINGHEAD_VIEWER_KEY";
+pub(super) const VARIABLE: &str = "SPRINGHEAD_VIEWER_KEY";
 
 /// Whether any namespace takes viewers' tokens.
 pub(super) fn is_needed(settings: &Settings) -> bool {

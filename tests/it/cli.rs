@@ -458,6 +458,37 @@ fn a_check_sees_what_a_start_sees_beside_the_file() {
     assert!(!check(&[], &[]).1.contains("not in force"), "{said}");
 }
 
+/// Who sets a variable takes it to be in force, and nothing else says that it is not.
+#[test]
+fn a_variable_that_nothing_reads_is_told_by_its_name_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("good.toml");
+    fs::write(&file, "[namespaces.live]\n").unwrap();
+    let check = |variables: &[(&str, &str)], more: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["config", "check"]).arg(&file).args(more).current_dir(dir.path()).envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let told = "the variable SPRINGHEAD_ACK is set, and nothing reads it";
+    let (code, said) = check(&[("SPRINGHEAD_ACK", "of-no-use")], &[]);
+    assert!(code == Some(0) && said.contains(&format!("warning: {told}")) && !said.contains("of-no-use"), "{said}");
+    assert_eq!(check(&[("SPRINGHEAD_ACK", "of-no-use")], &["--text-only"]), (Some(0), String::new()), "the text is good");
+    // Those that are read, by this command or another one, and what Kubernetes says of a service that is called as we are.
+    for variables in [
+        &[("SPRINGHEAD_DRAIN_TIMEOUT", "20s"), ("SPRINGHEAD_KEY", "of-no-use")][..],
+        &[("SPRINGHEAD_SERVICE_HOST", "10.0.0.1"), ("SPRINGHEAD_PORT", "tcp://10.0.0.1:8080")],
+    ] {
+        let (code, said) = check(variables, &[]);
+        assert!(code == Some(0) && !said.contains("nothing reads it"), "{said}");
+    }
+    let origin = Origin::start_in(&[], &[("SPRINGHEAD_ACK".to_owned(), "of-no-use".to_owned())]);
+    let log = origin.log();
+    let warned = |line: &serde_json::Value| line["level"] == "WARN" && line["message"].as_str().unwrap().starts_with(told);
+    assert_eq!(log.iter().filter(|line| warned(line)).count(), 1, "{log:#?}");
+    assert!(!log.iter().any(|line| line.to_string().contains("of-no-use")), "{log:#?}");
+}
+
 #[test]
 fn what_root_reads_and_the_server_may_not_is_told_by_a_check() {
     use std::os::unix::fs::{PermissionsExt as _, chown};

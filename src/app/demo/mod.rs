@@ -106,7 +106,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         }
     });
     encode.context("can't start a thread")?;
-    serve::run(settings(args, namespace.as_str()))
+    serve::run(settings(args, namespace.as_str()), &[])
 }
 
 /// The settings of its own server: these, and the environment's of nothing.

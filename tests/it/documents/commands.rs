@@ -145,15 +145,6 @@ pub(super) fn is_flag(flag: &str) -> bool {
     found
 }
 
-/// The variables that stand for flags.
-pub(super) fn variables() -> Vec<String> {
-    let mut names = Vec::new();
-    every_command(&mut |command| {
-        names.extend(command.get_arguments().filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned())));
-    });
-    names
-}
-
 #[cfg(test)]
 fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
@@ -187,5 +178,4 @@ fn what_the_program_does_not_know_is_found() {
         assert!(unknown_words(&words(bad)).is_some(), "{bad}");
     }
     assert!(is_flag("cdn") && !is_flag("cdm"));
-    assert!(variables().iter().any(|name| name == "SPRINGHEAD_LISTEN"));
 }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use springhead::app::Cli;
 use springhead::model::event::EventKind;
 
 use self::markdown::{Document, coded};
@@ -295,12 +296,10 @@ fn routes_that_are_named_exist() {
 
 /// Variables of ours that no command reads.
 fn unknown_variables(document: &Document) -> Vec<String> {
-    let mut known = commands::variables();
-    known.extend(["SPRINGHEAD_SIGNING_KEY", "SPRINGHEAD_VIEWER_KEY"].map(str::to_owned));
+    let known = Cli::variables();
     let text = whole(document);
     let words = words_from(&text, "SPRINGHEAD_").into_iter();
-    let is_known =
-        |word: &str| word == "SPRINGHEAD_" || word.starts_with("SPRINGHEAD_TEST_") || known.iter().any(|name| name == word);
+    let is_known = |word: &str| word == "SPRINGHEAD_" || word.starts_with("SPRINGHEAD_TEST_") || known.contains(word);
     words.filter(|word| !is_known(word)).map(|word| format!("nothing reads {word}")).collect()
 }
 

@@ -2,8 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use springhead::app::Cli;
+
 use super::markdown::{Document, coded};
 use super::{hold, read};
+
+/// What the names of variables begin with that are settings.
+const VARIABLES: &str = "SPRINGHEAD_";
 
 /// The settings as shipped: section, key and default.
 fn shipped() -> BTreeMap<(String, String), String> {
@@ -37,7 +42,7 @@ fn wrong_settings(page: &Document) -> Vec<String> {
         let [key, default, ..] = &cells[..] else { continue };
         if let Some(name) = key.strip_prefix("**").and_then(|rest| rest.strip_suffix("**")) {
             section = coded(name).map_or_else(String::new, |name| name.trim_matches(['[', ']']).to_owned());
-        } else if let Some(key) = coded(key) {
+        } else if let Some(key) = coded(key).filter(|key| !key.starts_with(VARIABLES)) {
             told.insert((section.clone(), key.to_owned()), coded(default).unwrap_or_default().to_owned());
         }
     }
@@ -57,6 +62,22 @@ fn the_settings_page_has_every_setting_with_its_default() {
     assert_eq!(wrong_settings(&Document::parse(&page)), [""; 0]);
     let bad = page.replace("| `hold` |", "| `holt` |").replace("| `16384` |", "| `16385` |");
     assert_eq!(wrong_settings(&Document::parse(&bad)).len(), 3);
+}
+
+/// The variables that the settings page has and nothing reads, and those that are read and it does not have.
+fn wrong_variables(page: &Document) -> Vec<String> {
+    let rows = page.rows();
+    let named = rows.iter().filter_map(|cells| coded(&cells[0])).filter(|name| name.starts_with(VARIABLES));
+    let named: BTreeSet<String> = named.map(str::to_owned).collect();
+    named.symmetric_difference(&Cli::variables()).cloned().collect()
+}
+
+#[test]
+fn the_settings_page_has_every_variable_that_is_read() {
+    let page = read("docs/settings.md");
+    assert_eq!(wrong_variables(&Document::parse(&page)), [""; 0]);
+    let bad = page.replace("| `SPRINGHEAD_LISTEN` |", "| `SPRINGHEAD_LISTN` |");
+    assert_eq!(wrong_variables(&Document::parse(&bad)), ["SPRINGHEAD_LISTEN", "SPRINGHEAD_LISTN"]);
 }
 
 /// Settings that are named and do not exist: in TOML blocks, as `section.key`, or as `key = value`.
