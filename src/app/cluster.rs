@@ -18,7 +18,9 @@ use crate::web::Web;
 /// How often it is looked whether the engine answers.
 const LOOK: Duration = Duration::from_millis(250);
 /// What has not answered for so long is told to load balancers.
-const UNREADY: Duration = Duration::from_secs(3);
+pub(super) const UNREADY: Duration = Duration::from_secs(3);
+/// What `/readyz` says of a node that has not joined, where nothing is amiss.
+pub(super) const JOINS: &str = "joining the other nodes";
 /// A rule of the protocol that is not to hold: so that tests see what it is good for. A server that is built to serve does not heed it.
 const WITHOUT: &str = "SPRINGHEAD_TEST_WITHOUT";
 /// What the engine's keys begin with.
@@ -73,26 +75,31 @@ pub(super) fn shared(
     let without = std::env::var(WITHOUT).unwrap_or_default();
     let identity = NodeIdentity::new(&node, env!("CARGO_PKG_VERSION"), keys);
     tracing::info!(node, %engine, "this server shares its namespaces");
+    // This one, before the engine says more: who watches over several has to see one that never came so far.
+    metrics.cluster().members.set(1);
     Ok(Some(SharedStore::new(&address, &identity, clock.clone(), metrics.cluster(), &without)))
 }
 
-/// Waits until everything is known that other nodes have stored. Cancel-safe.
+/// Waits until everything is known that other nodes have stored, and has `/readyz` say so. Cancel-safe.
 ///
 /// # Errors
 /// Where the engine is not as it has to be.
-pub(super) async fn join(shared: &SharedStore) -> anyhow::Result<()> {
+pub(super) async fn join(shared: &SharedStore, web: &Web) -> anyhow::Result<()> {
     let mut has_said = false;
     loop {
         if tokio::time::timeout(UNREADY, shared.opened()).await.is_ok() {
+            web.hold_off(JOINS.to_owned());
             return Ok(());
         }
         match shared.trouble() {
             Some((trouble, true)) => bail!("{trouble}"),
-            Some((trouble, false)) if !has_said => {
-                tracing::warn!(trouble, "waiting for the engine that the nodes share");
-                has_said = true;
+            Some((trouble, false)) => {
+                web.hold_off(format!("waiting for the engine that the nodes share: {trouble}"));
+                if !std::mem::replace(&mut has_said, true) {
+                    tracing::warn!(trouble, "waiting for the engine that the nodes share");
+                }
             }
-            _ => {}
+            None => {}
         }
     }
 }

@@ -18,6 +18,7 @@ mod controls;
 mod data_dir;
 mod demo;
 mod doctor;
+mod doors;
 mod event_log;
 mod exposure;
 mod fair_queue;

@@ -120,22 +120,17 @@ fn towards(cluster: &ClusterSettings) -> Option<IpAddr> {
     .next()
 }
 
-/// Tells others where this node, of this name, is, and keeps in mind where they are, until `stop`.
-///
-/// # Errors
-/// Where this machine can ask nobody.
+/// Tells others where this node is, and keeps in mind where they are, until `stop`.
 pub(super) fn start(
+    peers: &Arc<NodePeers>,
     shared: &SharedStore,
-    (name, own): (String, Option<Url>),
+    own: Option<Url>,
     data: DataDir,
     clock: Clock,
     stop: CancellationToken,
-) -> anyhow::Result<Arc<NodePeers>> {
-    let client = || HttpClient::new(TlsRules::default(), clock.clone());
-    let (client, aside) = (client()?, client()?);
-    let peers = Arc::new(NodePeers { own: name.clone(), client, aside, known: RwLock::default() });
-    shared.ask_by(Arc::<NodePeers>::clone(&peers));
-    let (shared, started) = (shared.clone(), Arc::clone(&peers));
+) {
+    shared.ask_by(Arc::<NodePeers>::clone(peers));
+    let (shared, peers, name) = (shared.clone(), Arc::clone(peers), peers.own.clone());
     tokio::spawn(async move {
         let lately = own.as_ref().map(|url| format!("at {url} {name}"));
         let word = own.map(|url| format!("{} {url} {name}", random_id()));
@@ -168,7 +163,6 @@ pub(super) fn start(
             }
         }
     });
-    Ok(started)
 }
 
 /// How a node asks for objects. The key is on no record, nor is the next: they are over soon.
@@ -205,6 +199,15 @@ fn of_object(node: &Url, namespace: &Namespace, key: &Key) -> Option<Url> {
 }
 
 impl NodePeers {
+    /// Those of the node of this name, which knows of none before [`start`].
+    ///
+    /// # Errors
+    /// Where this machine can ask nobody.
+    pub(super) fn new(own: String, clock: &Clock) -> anyhow::Result<Arc<Self>> {
+        let client = || HttpClient::new(TlsRules::default(), clock.clone());
+        Ok(Arc::new(Self { own, client: client()?, aside: client()?, known: RwLock::default() }))
+    }
+
     /// Asks one of them.
     async fn ask(&self, url: Url, headers: HeaderMap) -> Option<OpenedResponse> {
         let opened = self.client.open(url, headers).await.ok()?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::num::NonZero;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ use super::catch_up::CatchUp;
 use super::certificates::{CertificateEnds, Certificates};
 use super::controls::ServerControls;
 use super::data_dir::DataDir;
+use super::doors::Doors;
 use super::event_log::EventLog;
 use super::harvest::{Jobs, RecordingLog};
 use super::key_watch::KeyWatch;
 use super::listeners::Listeners;
+use super::node_peers::NodePeers;
 use super::reload::{Load, Reloader, limits};
 use super::resources::Resources;
 use super::settings::{Loaded, MADE_FOLDER, Settings};
@@ -116,10 +119,10 @@ async fn serve(
     let viewer_keys = viewer_key::load(&data, ring.ids(), viewer_key::is_needed(&settings))?;
     let certificates = Certificates::load(&settings.tls)?;
     let of_admin = Certificates::of_admin(&settings.admin_tls)?;
-    let Listeners { clear: listeners, tls: tls_listeners, admin: admin_listener } = Listeners::open(&settings, Sockets::take()?)?;
+    let listeners = Listeners::open(&settings, Sockets::take()?)?;
     // What is pasted into an encoder had better be encrypted, where that is offered.
-    let port = tls_listeners.first().or(listeners.first()).context("there is no listener")?.local_addr()?.port();
-    let shown = welcome::Listener { secure: !tls_listeners.is_empty(), port };
+    let port = listeners.tls.first().or(listeners.clear.first()).context("there is no listener")?.local_addr()?.port();
+    let shown = welcome::Listener { secure: !listeners.tls.is_empty(), port };
     let welcome = welcome::first_start(&settings, &data, &ring, shown, std::io::stdout().is_terminal())?;
 
     let clock = Clock::system();
@@ -180,22 +183,27 @@ async fn serve(
         }
     }
 
-    // What a restart brings back is known, and playlists are in memory, before the first reader asks.
-    tokio::select! {
-        () = origin.opened() => {}
-        () = signals.end.told() => return Ok(true),
-    }
-    if let Some(shared) = &shared {
-        tokio::select! {
-            joined = cluster::join(shared) => joined?,
-            () = signals.end.told() => return Ok(true),
-        }
-    }
-    let (leave, stop, stop_admin) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let (leave, stop) = (CancellationToken::new(), CancellationToken::new());
     let drain = Arc::new(Notify::new());
-    let objects_at = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let objects_at = listeners.clear.first().and_then(|listener| listener.local_addr().ok());
+    let admin_address = listeners.admin.local_addr()?;
+    let mut addresses = listeners.clear.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    addresses.push(admin_address);
     let (controls, mut errands) =
         ServerControls::new(folder.clone(), keys_in_force.clone(), shared.as_ref(), objects_at, Arc::clone(&drain))?;
+    let made_by_all = controls.shared();
+    let recordings = RecordingLog::open(&folder)?;
+    let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access(), Some(recordings));
+    let peers = shared.as_ref().map(|_| NodePeers::new(cluster::node_name(&settings, port), &clock)).transpose()?;
+    let behind = admin::Behind {
+        harvests: Arc::new(harvests.clone()),
+        controls: Arc::new(controls),
+        revokes: viewer_revocations::running(revocations.clone(), web.clone()),
+        events,
+        nodes: peers.clone().map(|peers| -> Arc<dyn OtherNodes> { peers }),
+    };
+    let admin_has_tls = admin_tls.is_some();
+    let mut doors = Doors::new(listeners, (tls, admin_tls), &settings, behind, web.clone(), stop.clone());
     let mut reloader = Reloader {
         load,
         settings,
@@ -210,61 +218,58 @@ async fn serve(
         data: folder.clone(),
         verifier,
     };
-    let mut nodes: Option<Arc<dyn OtherNodes>> = None;
-    if let (Some(shared), Some(made)) = (shared, controls.shared()) {
-        let (keys, list, web) = (keys_in_force.clone(), revocations.clone(), web.clone());
-        let revocations = SharedRevocations::new(shared.clone(), folder.clone(), keys, list, web.clone());
-        let catch_up = CatchUp { revocations, made };
-        tokio::select! {
-            () = catch_up.whole() => {}
-            () = reloader.run(&mut errands) => {}
-            () = signals.end.told() => return Ok(true),
+    let catch_up = shared.clone().zip(made_by_all).map(|(shared, made)| {
+        let revocations = SharedRevocations::new(shared, folder.clone(), keys_in_force, revocations, web.clone());
+        CatchUp { revocations, made }
+    });
+    if shared.is_some() {
+        web.hold_off(cluster::JOINS.to_owned());
+    }
+    {
+        // What a restart brings back is known, and playlists are in memory, before the first reader asks; and of several nodes, what there is
+        // at all, and who is let in.
+        let mut known = pin!(async {
+            if let Some(shared) = &shared {
+                cluster::join(shared, &web).await?;
+            }
+            origin.opened().await;
+            if let Some(catch_up) = &catch_up {
+                web.hold_off("waiting for what the other nodes have revoked and made".to_owned());
+                catch_up.whole().await;
+            }
+            anyhow::Ok(())
+        });
+        // A start as it should be sends nobody away who has connected. The engine may be away for long: then who looks after this node, and load
+        // balancers, are told what it waits for.
+        let mut late = pin!(tokio::time::sleep(cluster::UNREADY));
+        let mut is_late = shared.is_none();
+        loop {
+            tokio::select! {
+                done = &mut known => break done?,
+                () = &mut late, if !is_late => {
+                    is_late = true;
+                    doors.open_admin()?;
+                    doors.open_data()?;
+                    tracing::info!(%admin_address, "not joined yet: probes and /metrics are answered, and all else with 503");
+                }
+                () = reloader.run(&mut errands) => {}
+                () = signals.end.told() => return Ok(true),
+            }
         }
-        let own = (cluster::node_name(&reloader.settings, port), node_peers::address(&reloader.settings.cluster, objects_at));
-        nodes = Some(node_peers::start(&shared, own, folder.clone(), clock.clone(), stop.clone())?);
+    }
+    if let (Some(shared), Some(catch_up), Some(peers)) = (shared, catch_up, peers) {
+        let own = node_peers::address(&reloader.settings.cluster, objects_at);
+        node_peers::start(&peers, &shared, own, folder.clone(), clock.clone(), stop.clone());
         catch_up.go_on(&leave);
-        tokio::spawn(cluster::watch(shared, web, catch_up, Arc::clone(&metrics), leave.clone()));
+        tokio::spawn(cluster::watch(shared, web.clone(), catch_up, Arc::clone(&metrics), leave.clone()));
     }
     // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
     web.set_ready(true);
-    let admin_address = admin_listener.local_addr()?;
-    let mut addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-    addresses.push(admin_address);
-    if let Err(error) = folder.listens(&addresses, admin_tls.is_some()) {
+    if let Err(error) = folder.listens(&addresses, admin_has_tls) {
         tracing::warn!(%error, "can't write down where this server listens: 'springhead health' goes by the settings alone");
     }
-    let recordings = RecordingLog::open(&folder)?;
-    let harvests = Jobs::new(origin.clone(), reloader.settings.harvest.clone(), buckets::access(), Some(recordings));
-    let shared = Arc::new(harvests.clone());
-    let revokes = viewer_revocations::running(revocations, web.clone());
-    let of = |scheme: &str, listeners: &[TcpListener]| -> Vec<String> {
-        let ports = listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.port()));
-        ports.map(|port| format!("{scheme}://*:{port}")).collect()
-    };
-    // What is pasted into an encoder had better be encrypted, where that is offered.
-    let data_listeners = [of("https", &tls_listeners), of("http", &listeners)].concat();
-    let rules = admin::Rules {
-        metrics_open: reloader.settings.metrics_open,
-        hosts: reloader.settings.admin_hosts.clone(),
-        data_listeners,
-    };
-    // On a thread of its own: it answers while readers take all processors, and takes none from them.
-    let admin_runtime = Builder::new_current_thread().enable_all().build().context("can't start the admin listener's runtime")?;
-    let (admin_socket, admin_web, stopped) = (admin_listener.into_std()?, web.clone(), stop_admin.clone());
-    let behind = admin::Behind { harvests: shared, controls: Arc::new(controls), revokes, events, nodes };
-    let admin = tokio::task::spawn_blocking(move || {
-        admin_runtime.block_on(async move {
-            let listener = TcpListener::from_std(admin_socket)?;
-            admin::serve(listener, admin_tls, admin_web, rules, behind, stopped).await
-        })
-    });
-    let mut servers = tokio::task::JoinSet::new();
-    let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
-    for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {
-        let (address, is_tls) = (listener.local_addr()?, tls.is_some());
-        servers.spawn(web.clone().serve(listener, tls, stop.clone()));
-        tracing::info!(%address, tls = is_tls, "listening");
-    }
+    doors.open_admin()?;
+    doors.open_data()?;
     let version = env!("CARGO_PKG_VERSION");
     for (namespace, policy) in &reloader.settings.namespaces {
         tracing::info!(%namespace, hot_capacity_bytes = policy.hot_capacity, "namespace");
@@ -325,7 +330,7 @@ async fn serve(
     while errands.try_recv().is_ok() {}
     let until = tokio::time::Instant::now() + reloader.settings.drain_timeout;
     let drained = async {
-        while servers.join_next().await.is_some() {}
+        doors.data_closed().await;
         // What the last uploads brought is written below memory in the same time, and in a little more where slow clients took it all.
         let at_least = |span| until.max(tokio::time::Instant::now() + span);
         // One whose client was cut off may never end; it was not answered.
@@ -345,9 +350,8 @@ async fn serve(
         }
         None => tracing::warn!(objects, bytes, "told twice: stopping at once; what waits for a durable tier still is not kept"),
     }
-    stop_admin.cancel();
-    // It ends by itself, and the process does not wait for it.
-    drop(admin);
+    // The admin listener ends by itself, and the process does not wait for it.
+    drop(doors);
     Ok(objects == 0)
 }
 

@@ -36,8 +36,9 @@ use super::verbs::{dav, delete, get, put};
 use super::viewer;
 use super::{Timeouts, Web};
 use crate::auth::grant::Action;
+use crate::metrics::SharedRefusal;
 use crate::model::stamp::Stamp;
-use crate::origin::Upload;
+use crate::origin::{OriginError, Upload};
 
 /// A connection's first request began when that was accepted, if its head is here within this: long before what has left the store is
 /// forgotten.
@@ -79,6 +80,9 @@ async fn handle(probes: &Router, web: &Web, context: &Context, parts: &mut Parts
     // HAProxy's check as it comes is `OPTIONS / HTTP/1.0`; others ask `OPTIONS *`.
     let is_of_all = parts.method == Method::OPTIONS && matches!(parts.uri.path(), "*" | "/" | "");
     let path = parts.uri.path();
+    if web.holds_off() && !(is_of_all || matches!(path, "/livez" | "/readyz" | "/time")) {
+        return held_off(exchange, mem::take(body));
+    }
     if is_of_all || matches!(path, "/livez" | "/readyz" | "/time" | entitlement::PATH) || nodes::is_asked(path) {
         return Box::pin(aside(probes, exchange, mem::take(body), is_of_all)).await;
     }
@@ -91,6 +95,18 @@ async fn handle(probes: &Router, web: &Web, context: &Context, parts: &mut Parts
     let (web, context, namespace) = (exchange.web.clone(), exchange.context.clone(), exchange.namespace.take());
     let (parts, body) = (mem::replace(parts, Request::new(()).into_parts().0), mem::take(body));
     put::receive(web, context, parts, namespace, upload, body).await
+}
+
+/// Answers while nobody can say what there is, nor who may have it: a node has not joined the others yet.
+fn held_off(mut exchange: Exchange<'_>, body: Body) -> Response {
+    let parts = exchange.parts;
+    let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+    let refused = if is_read { SharedRefusal::Read } else { SharedRefusal::Write };
+    exchange.web.inner.metrics.cluster().count_refused(refused);
+    if let Some(Ok(resource)) = Resource::parse(&parts.uri, Naming::Both) {
+        exchange.names(&resource);
+    }
+    refuse(&exchange, OriginError::Unshared.into(), body)
 }
 
 /// Answers what is about an object or a folder, unless that takes the body. What only some requests come to is in a box, so that the

@@ -145,6 +145,8 @@ struct Inner {
     ready: AtomicBool,
     /// Why it is not, where that is neither its beginning nor its end.
     why_unready: ArcSwapOption<String>,
+    /// What there is, and who may have it, is not known yet.
+    holds_off: AtomicBool,
     uploads: TaskTracker,
     challenges: Challenges,
     admission: Arc<Admission>,
@@ -185,6 +187,7 @@ impl Web {
             limits: ArcSwap::from_pointee(limits),
             ready: AtomicBool::new(false),
             why_unready: ArcSwapOption::empty(),
+            holds_off: AtomicBool::new(false),
             uploads: TaskTracker::new(),
             challenges,
             admission: Arc::default(),
@@ -238,6 +241,9 @@ impl Web {
     /// What `/readyz` says: whether this server may get traffic.
     pub fn set_ready(&self, ready: bool) {
         self.inner.why_unready.store(None);
+        if ready {
+            self.inner.holds_off.store(false, Ordering::Release);
+        }
         self.inner.ready.store(ready, Ordering::Release);
     }
 
@@ -245,6 +251,18 @@ impl Web {
     pub fn set_unready(&self, why: String) {
         self.inner.why_unready.store(Some(Arc::new(why)));
         self.inner.ready.store(false, Ordering::Release);
+    }
+
+    /// It may get none, for this reason, and until [`Web::set_ready`] listeners that are served already answer the probes, the time and
+    /// `/metrics`, and all else with 503: what there is, and who may have it, is not known yet.
+    pub fn hold_off(&self, why: String) {
+        self.inner.holds_off.store(true, Ordering::Release);
+        self.set_unready(why);
+    }
+
+    /// Whether that is so.
+    fn holds_off(&self) -> bool {
+        self.inner.holds_off.load(Ordering::Acquire)
     }
 
     /// Puts other limits in force for connections from now on.

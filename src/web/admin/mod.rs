@@ -82,6 +82,7 @@ use super::{Timeouts, Web};
 use crate::model::clock::{Moment, WallTime};
 use crate::model::id::Namespace;
 use crate::model::stamp::Stamp;
+use crate::origin::OriginError;
 
 /// What the settings say of the admin listener.
 #[derive(Clone, Debug, Default)]
@@ -269,6 +270,11 @@ impl Admin {
     async fn serve(&self, exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Response, Problem> {
         let parts = exchange.parts;
         let path = parts.uri.path();
+        if self.inner.web.holds_off() && !matches!(path, "/livez" | "/readyz" | "/metrics") {
+            exchange.context.record.is_about("", path.starts_with("/v1"));
+            exchange.check()?;
+            return Err(OriginError::Unshared.into());
+        }
         if let Some(shown) = assets::find(path) {
             exchange.context.record.is_about("/", false);
             exchange.check()?;

@@ -1,16 +1,20 @@
 //! A node that was away from the engine, and an engine that was away from all nodes: what was revoked, made, changed, removed and stored meanwhile is
 //! in force when they are back.
 
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::kit::{Cluster, Engine};
+use super::kit::{Cluster, Engine, settings};
 use super::made::{ask, has, soon};
 use super::tokens::{REQUIRED, order, read};
 use super::{playlist, request};
-use crate::harness::{NAMESPACE, Origin, bytes, eventually};
+use crate::front::free_port;
+use crate::harness::{BINARY, NAMESPACE, Origin, Process, bytes, eventually};
 use crate::wire::{Answer, Request};
 
 /// Longer than anything is waited for, and than a node is remembered that gives no sign.
@@ -167,6 +171,69 @@ fn an_engine_that_was_away_is_told_what_there_was_and_what_was_revoked_meanwhile
     assert!(has(c, KEPT) && has(c, &made));
     assert_eq!((read(c, &ended, "show/p.m3u8").status, put_by(c, &key)), (401, 401));
     assert_eq!(read(c, &good, "show/p.m3u8").text(), list);
+}
+
+/// Nobody could tell what it waits for otherwise: who watches over it, and the balancer before it, would see a server that is down.
+#[test]
+fn a_node_that_starts_without_its_engine_says_so_and_answers_nothing_else() {
+    let mut engine = Engine::start(&[]);
+    engine.kill();
+    let folder = tempfile::tempdir().unwrap();
+    let [config, data] = ["node.toml", "data"].map(|name| folder.path().join(name));
+    fs::write(&config, settings(&format!("valkey://{}", engine.address), "a", "")).unwrap();
+    let [objects, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+    let start = || {
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", &objects.to_string(), "--admin-listen", &admin.to_string(), "--config"]).arg(&config);
+        let command = command.arg("--data-dir").arg(&data).env_remove("SPRINGHEAD_SIGNING_KEY");
+        Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    };
+    let get = |path: &str, at: SocketAddr| Request::new("GET", path).try_send(at);
+    let answers = |path: &str, at: SocketAddr, status: u16| {
+        let answer = eventually(Duration::from_secs(30), || get(path, at).filter(|answer| answer.status == status));
+        answer.unwrap_or_else(|| panic!("{path} at {at}: {:?}", get(path, at)))
+    };
+    let key = |file: &str| {
+        let made: Value = serde_json::from_slice(&fs::read(data.join(file)).unwrap()).unwrap();
+        made["api_key"].as_str().unwrap().to_owned()
+    };
+    let path = format!("/cache/{NAMESPACE}/show/a.ts");
+    let put = || Request::new("PUT", path.as_str()).bearer(&key("encoder_api_key.json")).body("media").send(objects);
+    let read = || Request::new("GET", path.as_str()).bearer(&key("player_api_key.json")).send(objects);
+    let about = || Request::new("GET", "/v1").bearer(&key("admin_api_key.json")).send(admin);
+    // It ends when it is told to, waiting or not.
+    let mut first = start();
+    answers("/readyz", admin, 503);
+    assert!(Command::new("kill").args(["-TERM", &first.0.id().to_string()]).status().unwrap().success());
+    let ended = eventually(Duration::from_secs(10), || first.0.try_wait().unwrap());
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+
+    let _node = start();
+    for at in [objects, admin] {
+        let why = answers("/readyz", at, 503).text();
+        assert!(why.starts_with("waiting for the engine that the nodes share: ") || why == "joining the other nodes\n", "{why}");
+        assert_eq!(answers("/livez", at, 200).text(), "alive\n");
+    }
+    let metrics = answers("/metrics", admin, 200).text();
+    for series in ["springhead_cluster_up 0", "springhead_cluster_members 1"] {
+        assert!(metrics.lines().any(|line| line == series), "{series}: {metrics}");
+    }
+    let all = [("PUT", put()), ("GET", read()), ("GET /v1", about()), ("a node", get("/node/v1", objects).unwrap())];
+    let others = [("a proxy", get("/entitlement", objects).unwrap()), ("the console", get("/", admin).unwrap())];
+    for (what, answer) in all.into_iter().chain(others) {
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{what}: {answer:?}");
+        assert!(answer.problem().contains("engine-unreachable"), "{what}: {answer:?}");
+    }
+    let metrics = answers("/metrics", admin, 200).text();
+    assert!(metrics.contains("springhead_cluster_refused_total{reason=\"write\"} 1"), "{metrics}");
+
+    engine.launch();
+    for at in [objects, admin] {
+        answers("/readyz", at, 200);
+    }
+    assert_eq!((put().status, read().text(), about().status), (204, "media".to_owned(), 200));
+    let is_up = || get("/metrics", admin).filter(|answer| answer.text().contains("\nspringhead_cluster_up 1\n"));
+    assert!(eventually(Duration::from_secs(5), is_up).is_some());
 }
 
 /// One machine has the engine and a node: it is started anew. The other node comes back to the engine after that one.
