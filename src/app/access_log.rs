@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -107,21 +107,26 @@ pub(super) struct Rotated {
     keep: u64,
     file: File,
     size: u64,
+    /// It may end in the middle of a line: what is added is to be none of that.
+    is_torn: bool,
+    /// Whether it was told that one of the files can't be read.
+    is_unread_told: bool,
 }
 
 impl Rotated {
     /// Opens it, to be added to; it is changed for a new one before it is larger than `limit` bytes, and `keep` older ones stay.
     pub(super) fn open(path: &Path, limit: u64, keep: u64) -> io::Result<Self> {
-        let (file, size) = open(path)?;
-        Ok(Self { path: path.to_owned(), limit, keep, file, size })
+        let (file, size, is_torn) = open(path)?;
+        Ok(Self { path: path.to_owned(), limit, keep, file, size, is_torn, is_unread_told: false })
     }
 
-    /// Adds whole lines.
+    /// Adds whole lines. Of what fails a part may stand there, as a line of its own.
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         self.follow()?;
         let mut rest = lines;
         while !rest.is_empty() {
-            let space = usize::try_from(self.limit.saturating_sub(self.size)).unwrap_or(usize::MAX);
+            let held = self.size + u64::from(self.is_torn);
+            let space = usize::try_from(self.limit.saturating_sub(held)).unwrap_or(usize::MAX);
             let fits = if rest.len() <= space {
                 rest.len()
             } else {
@@ -133,8 +138,9 @@ impl Rotated {
                     whole
                 }
             };
-            self.file.write_all(&rest[..fits])?;
-            self.size += fits as u64;
+            if fits > 0 {
+                self.add(&rest[..fits])?;
+            }
             rest = &rest[fits..];
             if !rest.is_empty() {
                 self.rotate()?;
@@ -143,12 +149,38 @@ impl Rotated {
         Ok(())
     }
 
-    /// The last lines of all files, the newest first.
-    pub(super) fn last_lines(&self, limit: usize) -> Vec<String> {
+    fn add(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.file.write_all(b"\n")?;
+            (self.is_torn, self.size) = (false, self.size + 1);
+        }
+        let written = self.file.write_all(lines);
+        if written.is_ok() {
+            self.size += lines.len() as u64;
+        } else {
+            // A full disk may have taken a part of it.
+            self.is_torn = !self.file.metadata().is_ok_and(|now| now.len() == self.size);
+        }
+        written
+    }
+
+    /// The last lines of all files, the newest first. A line that is torn is one of them, what is no text in it apart. A file that can't be read is
+    /// left out, which is told once.
+    pub(super) fn last_lines(&mut self, limit: usize) -> Vec<String> {
         let mut lines = Vec::new();
         for number in 0..=self.keep {
             let path = if number == 0 { self.path.clone() } else { self.numbered(number) };
-            let text = fs::read_to_string(path).unwrap_or_default();
+            let read = match fs::read(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    if !std::mem::replace(&mut self.is_unread_told, true) {
+                        let path = path.display().to_string();
+                        tracing::warn!(%error, path, "can't read a log: what it says is not shown. Make it readable, or take it away");
+                    }
+                    continue;
+                }
+                read => read.unwrap_or_default(),
+            };
+            let text = String::from_utf8_lossy(&read);
             lines.extend(text.lines().rev().take(limit - lines.len()).map(str::to_owned));
             if lines.len() == limit {
                 break;
@@ -179,7 +211,7 @@ impl Rotated {
                 _ => {}
             }
         }
-        (self.file, self.size) = open(&self.path)?;
+        (self.file, self.size, self.is_torn) = open(&self.path)?;
         Ok(())
     }
 
@@ -187,18 +219,26 @@ impl Rotated {
     fn follow(&mut self) -> io::Result<()> {
         let ours = self.file.metadata()?;
         let same = fs::metadata(&self.path).is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
+        // With what was written of one that failed.
+        self.size = ours.len();
         if !same {
-            (self.file, self.size) = open(&self.path)?;
+            (self.file, self.size, self.is_torn) = open(&self.path)?;
         }
         Ok(())
     }
 }
 
-fn open(path: &Path) -> io::Result<(File, u64)> {
+/// The file, its size, and whether it ends in the middle of a line.
+fn open(path: &Path) -> io::Result<(File, u64, bool)> {
     // Who asked for what is nobody's business but the operator's.
     let file = kept::append(path, 0o640)?;
     let size = file.metadata()?.len();
-    Ok((file, size))
+    let mut last = [b'\n'];
+    if let Some(at) = size.checked_sub(1) {
+        // Where that can't be read it is taken to be whole: a line that was written is, nearly always.
+        let _ = File::open(path).and_then(|file| file.read_exact_at(&mut last, at));
+    }
+    Ok((file, size, last != [b'\n']))
 }
 
 #[cfg(test)]
@@ -228,6 +268,30 @@ mod tests {
         assert_eq!(read("access.log.1"), (12..15).map(line).collect::<String>());
         assert_eq!(read("access.log.2"), (9..12).map(line).collect::<String>());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn what_follows_a_torn_line_is_a_line_and_nothing_before_it_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        // Cut within a character of two bytes, by a process that is gone.
+        let torn = [line(1).as_bytes(), b"{\"a\":\"\xc3"].concat();
+        fs::write(&path, &torn).unwrap();
+        let mut log = Rotated::open(&path, 1 << 20, 1).unwrap();
+        log.write(line(2).as_bytes()).unwrap();
+        log.write(line(3).as_bytes()).unwrap();
+        assert_eq!(log.last_lines(9), ["line 0003", "line 0002", "{\"a\":\"\u{fffd}", "line 0001"]);
+        // The same of this process, on a disk that is full for a while.
+        let file = std::mem::replace(&mut log.file, File::options().write(true).open("/dev/full").unwrap());
+        assert!(log.add(line(4).as_bytes()).is_err() && log.add(line(5).as_bytes()).is_err());
+        log.file = file;
+        log.file.write_all(b"line").unwrap();
+        log.write(line(6).as_bytes()).unwrap();
+        assert_eq!(log.last_lines(3), ["line 0006", "line", "line 0003"]);
+        // What can't be read leaves out nothing else.
+        fs::create_dir(folder.path().join("audit.jsonl.1")).unwrap();
+        assert_eq!(log.last_lines(9).len(), 6);
+        assert_eq!(log.size, fs::metadata(&path).unwrap().len(), "with what failed");
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl RecordingLog {
         data.make_folder(&folder)?;
         let path = folder.join("harvests.jsonl");
         let (limit, keep) = FILES;
-        let file = Rotated::open(&path, limit, keep).with_context(|| format!("can't write {}", path.display()))?;
+        let mut file = Rotated::open(&path, limit, keep).with_context(|| format!("can't write {}", path.display()))?;
         // The newest line of each is how it stood.
         let mut known = HashSet::new();
         let lines = file.last_lines(LINES);
