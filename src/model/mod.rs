@@ -18,5 +18,6 @@ pub mod meta;
 pub mod percent;
 pub mod range;
 pub mod rendering;
+pub mod seldom;
 pub mod stamp;
 pub mod units;

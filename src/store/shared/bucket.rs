@@ -17,6 +17,7 @@ use super::changes::{KnownShared, SharedName};
 use crate::metrics::DurableMetrics;
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::{Key, Namespace};
+use crate::model::seldom::Seldom;
 use crate::store::cold::cloud::{BucketAsk, BucketSaid, BucketState, BucketWrite, BucketWriteEnd, Cloud};
 use crate::store::cold::{Attributes, Care, Cold as _, ColdError};
 use crate::store::tier::Ack;
@@ -63,6 +64,8 @@ pub(in crate::store) struct SharedBucket {
     users: AtomicUsize,
     /// What fills the index from it.
     filling: Mutex<Option<AbortHandle>>,
+    /// What was said of objects that it can't hold.
+    pub(super) unfit: Mutex<Seldom>,
 }
 
 #[derive(Debug, Default)]
@@ -157,6 +160,7 @@ impl SharedBucket {
             states: Mutex::default(),
             users: AtomicUsize::new(0),
             filling: Mutex::default(),
+            unfit: Mutex::default(),
         }
     }
 

@@ -168,7 +168,16 @@ async fn do_job(store: SharedStore, number: usize, job: ClaimedWrite) {
         }
         Ok(JobEnd::Unasked(end)) => *end,
         Err(error @ (ColdError::Unfit(_) | ColdError::Later(_))) => {
-            tracing::warn!(%namespace, %name, %error, "an object is at the engine only: the durable tier can't hold it");
+            let told = bucket.unfit.lock().once_more(clock.now());
+            if let Some(objects) = told {
+                tracing::warn!(
+                    %namespace,
+                    %name,
+                    objects,
+                    %error,
+                    "objects, this one the last, are at the engine only: the durable tier can't hold them"
+                );
+            }
             bucket.metrics.given_up.inc();
             ClaimEnd::Unfit
         }

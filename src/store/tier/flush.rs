@@ -307,13 +307,13 @@ impl JournalKeeper {
         let objects = self.shared.state.lock().index.len();
         if ticks.is_multiple_of(50)
             && let Some(mut journal) = self.journal.take_if(|journal| journal.is_long(objects))
-            && let Ok((journal, is_done)) = spawn_blocking(move || {
-                let is_done = journal.compact().is_ok();
-                (journal, is_done)
+            && let Ok((journal, done)) = spawn_blocking(move || {
+                let done = journal.compact();
+                (journal, done)
             })
             .await
         {
-            self.is_whole &= is_done;
+            self.note_journal(done);
             self.journal = Some(journal);
         }
     }
@@ -332,14 +332,29 @@ impl JournalKeeper {
         let Some(lines) = lines else { return };
         let Some(mut journal) = self.journal.take() else { return };
         // A line that is lost costs a look at everything at the next start.
-        if let Ok((journal, is_done)) = spawn_blocking(move || {
-            let is_done = journal.write(&lines).is_ok();
-            (journal, is_done)
+        if let Ok((journal, done)) = spawn_blocking(move || {
+            let done = journal.write(&lines);
+            (journal, done)
         })
         .await
         {
-            self.is_whole &= is_done;
+            self.note_journal(done);
             self.journal = Some(journal);
+        }
+    }
+
+    /// Says once that the journal lacks something.
+    fn note_journal(&mut self, done: std::io::Result<()>) {
+        if let Err(error) = done
+            && std::mem::replace(&mut self.is_whole, false)
+        {
+            let (namespace, folder) = (&self.shared.namespace, self.shared.journal.display().to_string());
+            tracing::warn!(
+                %namespace,
+                %error,
+                folder,
+                "the journal of a durable tier could not be written: the next start looks at all that is there, which takes its time"
+            );
         }
     }
 }

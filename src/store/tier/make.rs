@@ -71,7 +71,16 @@ pub(super) async fn make(shared: Arc<Shared>, cold: Arc<dyn Cold>, turn: Turn) {
         Err(_) if is_making_room => {}
         Err(error @ ColdError::Unfit(_)) => {
             let namespace = &shared.namespace;
-            tracing::warn!(%namespace, key = %turn.key, %error, "an object is in memory only: the durable tier can't hold it");
+            let told = shared.unfit.lock().once_more(shared.clock.now());
+            if let Some(objects) = told {
+                tracing::warn!(
+                    %namespace,
+                    key = %turn.key,
+                    objects,
+                    %error,
+                    "objects, this one the last, are in memory only: the durable tier can't hold them"
+                );
+            }
         }
         result => shared.note(result.as_ref().copied()),
     }

@@ -59,6 +59,7 @@ use super::{Entry, HotNamespace, StoreError};
 use crate::metrics::DurableMetrics;
 use crate::model::clock::{Clock, Moment, Pulse, WallTime};
 use crate::model::id::{Key, Namespace};
+use crate::model::seldom::Seldom;
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +115,8 @@ struct Shared {
     progress: Pulse,
     /// Whether it was said that there is less space than there should be.
     is_short: AtomicBool,
+    /// What was said of objects that it can't hold.
+    unfit: Mutex<Seldom>,
     clock: Clock,
     metrics: DurableMetrics,
     is_open: watch::Sender<bool>,
@@ -153,6 +156,7 @@ impl Tier {
             is_ours: AtomicBool::new(true),
             progress: Pulse::new(Moment::default()),
             is_short: AtomicBool::new(false),
+            unfit: Mutex::default(),
             clock,
             metrics,
             is_open: watch::Sender::new(false),

@@ -4,25 +4,23 @@
 use std::time::Duration;
 
 use crate::model::clock::Moment;
+use crate::model::seldom::Seldom;
 
 /// How long it is shown after the last one.
 const SHOWN: Duration = Duration::from_secs(60);
-/// How long after a line there is no other.
-const QUIET: Duration = Duration::from_secs(30);
 
 /// What there is to tell of it.
 #[derive(Debug, Default)]
 pub(super) struct Overrun {
     last: Option<Moment>,
-    told: Option<Moment>,
-    untold: u64,
+    seldom: Seldom,
 }
 
 impl Overrun {
     /// One write was given up.
     pub(super) fn count(&mut self, now: Moment) {
         self.last = Some(now);
-        self.untold += 1;
+        self.seldom.count();
     }
 
     /// Whether it is so now, or was a moment ago.
@@ -32,11 +30,7 @@ impl Overrun {
 
     /// How many a line is to tell of now.
     pub(super) fn take(&mut self, now: Moment) -> Option<u64> {
-        if self.untold == 0 || self.told.is_some_and(|told| now.since(told) < QUIET) {
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.seldom.take(now)
     }
 }
 
@@ -55,7 +49,7 @@ mod tests {
             overrun.count(clock.now());
             assert_eq!(overrun.take(clock.now()), None);
         }
-        clock.advance(QUIET);
+        clock.advance(SHOWN / 2);
         assert_eq!(overrun.take(clock.now()), Some(5));
         assert_eq!(overrun.take(clock.now()), None);
         clock.advance(SHOWN);

@@ -28,6 +28,8 @@ struct Odd {
     closed: Option<Key>,
     /// Whether no write ends.
     hangs: AtomicBool,
+    /// Whether it can hold none of what is written.
+    is_narrow: AtomicBool,
     /// So many times it can't be mended.
     unmended: AtomicU64,
 }
@@ -52,6 +54,9 @@ impl Cold for Odd {
         Box::pin(async move {
             while self.hangs.load(Ordering::SeqCst) {
                 sleep(Duration::from_millis(10)).await;
+            }
+            if self.is_narrow.load(Ordering::SeqCst) {
+                return Err(ColdError::Unfit("it is too long".to_owned()));
             }
             self.objects.lock().insert(key.clone(), (attributes.clone(), body));
             Ok(())
@@ -176,6 +181,22 @@ async fn a_place_that_hangs_is_not_up() {
     scene.until("it is known", |scene| !scene.is_up() && scene.tier.trouble().is_some()).await;
     cold.hangs.store(false, Ordering::SeqCst);
     scene.until("it is up again", |scene| scene.is_up() && scene.cold.len() == 1).await;
+    scene.tier.close().await;
+}
+
+/// A tenant's loop does not fill the log.
+#[tokio::test(start_paused = true)]
+async fn what_a_place_cannot_hold_is_told_once_in_a_while() {
+    let (clock, folder, cold) = (Clock::manual(), tempfile::tempdir().unwrap(), Arc::new(Odd::default()));
+    cold.is_narrow.store(true, Ordering::SeqCst);
+    let scene = Scene::start(&cold, &folder.path().join("journal"), &clock);
+    scene.until("it is known", |scene| scene.tier.knows_all()).await;
+    (0..5).for_each(|number| scene.upload(&entry(number, &clock)));
+    scene.until("all are given up", |scene| scene.tier.shared.metrics.given_up.get() == 5).await;
+    let untold = || scene.tier.shared.unfit.lock().take(clock.now());
+    assert_eq!(untold(), None);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(untold(), Some(4), "the first was told at once");
     scene.tier.close().await;
 }
 

@@ -44,6 +44,7 @@ pub use self::newest::{BucketAsk, BucketFound, BucketSaid, BucketWrite, BucketWr
 use super::{Attributes, Care, Cold, ColdError, Later, ListedObject, VersionMark};
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::{Key, Namespace};
+use crate::model::seldom::Seldom;
 
 /// How many requests of a listing are under way together.
 const AT_ONCE: usize = 32;
@@ -58,10 +59,13 @@ pub struct Cloud {
 
 #[derive(Debug)]
 struct Inner {
+    namespace: Namespace,
     bucket: Bucket,
     pending: Mutex<Pending>,
     /// Pieces written by this process.
     pieces: AtomicUsize,
+    /// What was said of those that could not be written.
+    unwritten: Mutex<Seldom>,
     clock: Clock,
 }
 
@@ -79,7 +83,8 @@ impl Cloud {
         clock: Clock,
     ) -> Result<Self, ColdError> {
         let bucket = Bucket::open(location, namespace.as_str(), access, deadline)?;
-        Ok(Self { inner: Arc::new(Inner { bucket, pending: Mutex::default(), pieces: AtomicUsize::new(0), clock }) })
+        let (pending, pieces, unwritten) = (Mutex::default(), AtomicUsize::new(0), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { namespace: namespace.clone(), bucket, pending, pieces, unwritten, clock }) })
     }
 
     /// Looks whether there is an object, and which version of it. What is not ours is older than all that is.
@@ -164,13 +169,29 @@ impl Inner {
             let inner = Arc::clone(self);
             // Beside the write. When it fails, a restart asks for these one by one.
             tokio::spawn(async move {
-                inner.write_piece(&notes).await?;
-                if (inner.pieces.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(MERGE_EVERY) {
-                    inner.merge().await
-                } else {
-                    Ok(())
+                if let Err(error) = inner.write_notes(&notes).await {
+                    inner.tell_unwritten(&error);
                 }
             });
+        }
+    }
+
+    async fn write_notes(&self, notes: &[Note]) -> Result<(), ColdError> {
+        self.write_piece(notes).await?;
+        if (self.pieces.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(MERGE_EVERY) { self.merge().await } else { Ok(()) }
+    }
+
+    fn tell_unwritten(&self, error: &ColdError) {
+        let told = self.unwritten.lock().once_more(self.clock.now());
+        if let Some(pieces) = told {
+            let namespace = &self.namespace;
+            tracing::warn!(
+                %namespace,
+                pieces,
+                %error,
+                "the index of a bucket can't be written: a restart asks for each of the objects by itself. See that this server may list, \
+                 read, write and delete below {INDEX}/ as well"
+            );
         }
     }
 
