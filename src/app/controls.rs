@@ -105,7 +105,7 @@ impl ServerControls {
         })
     }
 
-    /// The same for keys: what has changed is in force when it is answered.
+    /// The same for keys that are made: they are good when it is answered, if they can be read.
     fn with_keys<T: Send + 'static>(
         &self,
         work: impl FnOnce(&DataDir) -> Result<T, ControlRefused> + Send + 'static,
@@ -184,7 +184,12 @@ impl Controls for ServerControls {
     }
 
     fn revoke_key(&self, key_id: String) -> Errand<'_, KeyReport> {
-        self.with_keys(move |data| key_desk::revoke(data, &key_id))
+        let keys = self.keys.clone();
+        self.with_files(move |data| {
+            let revoked = key_desk::revoke(data, &key_id)?;
+            key_desk::put_in_force(&keys)?;
+            Ok(revoked)
+        })
     }
 
     fn rotate_key(&self, key_id: String, order: RotateOrder) -> Errand<'_, NewKeyReport> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::data_dir::{DataDir, KeyRecord};
 use super::key_label;
 use super::key_record::read_record;
+use super::key_watch::ApiKeysInForce;
 use super::keys::{Ingest, NewKey, issue, rfc3339};
 use crate::auth::grant::{KeyId, Role, Scope};
 use crate::auth::key::KeySpec;
@@ -129,6 +130,17 @@ pub(super) fn revoke(data: &DataDir, key_id: &str) -> Result<KeyReport, ControlR
     Ok(KeyReport { status: "revoked", ..key })
 }
 
+/// Has what was revoked refused from now on.
+pub(super) fn put_in_force(keys: &ApiKeysInForce) -> Result<(), ControlRefused> {
+    keys.look().map_err(|error| {
+        let detail = format!(
+            "the key is written down as revoked, and this server can't read that at the moment, so it may be let in still. Send this again, until \
+             it is answered 200: {error:#}"
+        );
+        ControlRefused::new(Code::KeyUnread, detail)
+    })
+}
+
 /// Makes another like it, for as long as that one was made for, and writes down when the old one ends.
 pub(super) fn rotate(data: &DataDir, key_id: &str, order: &RotateOrder) -> Result<NewKeyReport, ControlRefused> {
     let overlap = parse_duration(&order.overlap).map_err(|error| wrong(format!("\"overlap\": {error}")))?;
@@ -148,4 +160,43 @@ pub(super) fn rotate(data: &DataDir, key_id: &str, order: &RotateOrder) -> Resul
     let retires = key.expires.map_or(retires, |end| end.min(retires));
     data.put_record(&KeyRecord { retires_at: Some(rfc3339(retires)), ..record }).map_err(|error| failed(&error))?;
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::app::key_watch::KeyWatch;
+    use crate::auth::verify::Verifier;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn what_is_not_refused_yet_is_not_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::new(folder.path());
+        data.create().unwrap();
+        let clock = Clock::system();
+        let verifier = Arc::new(Verifier::new(data.key_ring(true).unwrap(), clock.clone()));
+        let keys = KeyWatch::begin(data.clone(), verifier, Arc::new(Metrics::new()), clock).unwrap().in_force();
+        let order = |label: &str| KeyOrder {
+            role: "readonly".to_owned(),
+            namespaces: Some(vec!["n".to_owned()]),
+            prefix: None,
+            expires: None,
+            label: Some(label.to_owned()),
+            edge: None,
+        };
+        let made = make(&data, order("a")).unwrap();
+        assert_eq!(revoke(&data, &made.key.key_id).unwrap().status, "revoked");
+        let (records, aside) = (folder.path().join("keys"), folder.path().join("aside"));
+        fs::rename(&records, &aside).unwrap();
+        fs::write(&records, "").unwrap();
+        let refused = put_in_force(&keys).unwrap_err();
+        assert!(refused.code == Code::KeyUnread && refused.detail.contains("again"), "{refused:?}");
+        fs::remove_file(&records).unwrap();
+        fs::rename(&aside, &records).unwrap();
+        put_in_force(&keys).unwrap();
+    }
 }

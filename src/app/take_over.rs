@@ -41,9 +41,13 @@ pub(super) fn hold(data: &DataDir, reuse_port: bool) -> anyhow::Result<Arc<Notif
         let (folder, mut held) = (data.path().join(MADE_FOLDER), held);
         // The settings were read before there was a look: the first one counts as a change.
         let mut seen = None;
+        let mut fault = String::new();
         while held.is_none() {
             tokio::time::sleep(EVERY).await;
-            held = data.hold().ok().flatten();
+            match data.hold() {
+                Ok(now) => held = now,
+                Err(error) => tell(&mut fault, format!("{error:#}")),
+            }
             let now = Some(stamps(&folder));
             if held.is_some() || seen != now {
                 seen = now;
@@ -54,6 +58,17 @@ pub(super) fn hold(data: &DataDir, reuse_port: bool) -> anyhow::Result<Arc<Notif
         drop(held);
     });
     Ok(made)
+}
+
+/// Says why it can't be told whether the other one has ended, where that is news.
+fn tell(told: &mut String, error: String) {
+    if *told != error {
+        tracing::warn!(
+            error,
+            "it can't be asked whether the other server has ended: what it keeps is not taken over until that is mended"
+        );
+        *told = error;
+    }
 }
 
 /// The files of a folder as they are now; of one that can't be read none. Drafts that are being written are left out.
