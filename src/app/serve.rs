@@ -52,7 +52,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// One thread for uploads to this many processors: a thread takes in more than a network card of 10 Gbit/s brings.
 const ENCODERS_SHARE: usize = 4;
 /// How long at least what waits for a durable tier is written when the server stops: clients that took all of the time to drain are no
-/// reason to lose it.
+/// reason to lose it. And how long at most receivers of webhooks are waited for.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 /// The same for uploads whose bodies are complete to be committed.
 const LAST_UPLOADS: Duration = Duration::from_secs(1);
@@ -171,7 +171,7 @@ async fn serve(
     tokio::spawn(sweep(origin.clone()));
     let events = Arc::new(EventRing::default());
     let event_log = EventLog::start(&folder, Arc::clone(&events))?;
-    tokio::spawn(streams::watch(origin.clone(), webhooks, event_log));
+    tokio::spawn(streams::watch(origin.clone(), webhooks.clone(), event_log));
     tokio::spawn(keys.watch());
     tokio::spawn(revocations.clone().watch(web.clone()));
     let tls = certificates.as_ref().map(Certificates::tls);
@@ -335,13 +335,15 @@ async fn serve(
         let at_least = |span| until.max(tokio::time::Instant::now() + span);
         // One whose client was cut off may never end; it was not answered.
         let _ = tokio::time::timeout_at(at_least(LAST_UPLOADS), web.uploads_ended()).await;
-        tokio::time::timeout_at(at_least(LAST_WRITES), origin.close()).await.is_ok()
+        let (now, written) = (tokio::time::Instant::now(), tokio::time::timeout_at(at_least(LAST_WRITES), origin.close()));
+        tokio::join!(written, webhooks.end(now + LAST_WRITES)).0.is_ok()
     };
     let ended = tokio::select! {
         ended = drained => Some(ended),
         () = signals.end.told() => None,
         () = signals::too_late(&mut signals.hang_up) => None,
     };
+    webhooks.count_lost();
     let (objects, bytes) = origin.unwritten();
     match ended {
         Some(true) => tracing::info!("stopped"),

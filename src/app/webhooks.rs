@@ -7,7 +7,7 @@
 //! that somebody has listened to can't be used again later.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,6 +17,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::client::{Call, HttpClient, TlsRules, Url};
 use super::data_dir::DataDir;
@@ -40,11 +43,23 @@ const ATTEMPTS: u32 = 9;
 const SIGNATURE: HeaderName = HeaderName::from_static("springhead-signature");
 const DELIVERY: HeaderName = HeaderName::from_static("springhead-delivery");
 
-/// Where events go.
-#[derive(Debug)]
+/// Where events go. A cheap handle.
+#[derive(Clone, Debug)]
 pub(super) struct Webhooks {
     receivers: Vec<Arc<Receiver>>,
     metrics: Arc<Metrics>,
+    /// Who hands on.
+    tasks: TaskTracker,
+    all: AllReceivers,
+}
+
+/// What all receivers have in common.
+#[derive(Clone, Debug, Default)]
+struct AllReceivers {
+    /// The server ends: an attempt that is begun now is the last one.
+    ends: CancellationToken,
+    /// Deliveries of which it is open what becomes of them.
+    open: Arc<AtomicUsize>,
 }
 
 /// One event on its way to a receiver.
@@ -60,6 +75,7 @@ struct Receiver {
     client: HttpClient,
     clock: Clock,
     metrics: Arc<Metrics>,
+    all: AllReceivers,
     waiting: Mutex<FairQueue<Message>>,
     /// Held for one request.
     turns: Semaphore,
@@ -80,7 +96,7 @@ impl Webhooks {
     /// # Errors
     /// When the secret can be neither read nor made, or there is no way to speak TLS.
     pub(super) fn start(urls: &[Url], data: &DataDir, clock: &Clock, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
-        let mut receivers = Vec::new();
+        let (mut receivers, all) = (Vec::new(), AllReceivers::default());
         if !urls.is_empty() {
             let secret: Arc<[u8]> = data.webhook_secret()?.into_bytes().into();
             let client = HttpClient::new(TlsRules::default(), clock.clone()).context("webhooks can't be sent")?;
@@ -91,13 +107,14 @@ impl Webhooks {
                     client: client.clone(),
                     clock: clock.clone(),
                     metrics: Arc::clone(metrics),
+                    all: all.clone(),
                     waiting: Mutex::new(FairQueue::new(QUEUE)),
                     turns: Semaphore::new(AT_ONCE),
                     in_vain: AtomicBool::new(false),
                 }));
             }
         }
-        Ok(Self { receivers, metrics: Arc::clone(metrics) })
+        Ok(Self { receivers, metrics: Arc::clone(metrics), tasks: TaskTracker::new(), all })
     }
 
     /// Hands an event over; never waits.
@@ -111,13 +128,36 @@ impl Webhooks {
         let Ok(id) = HeaderValue::try_from(id) else { return };
         let message = Message { id, body: document.to_string().into() };
         for receiver in &self.receivers {
+            self.all.open.fetch_add(1, Ordering::Relaxed);
             let queued = receiver.waiting.lock().push(&event.namespace, message.clone());
             if queued.is_one_lost {
+                self.all.open.fetch_sub(1, Ordering::Relaxed);
                 self.metrics.count_delivery(Delivery::Dropped);
             }
             if queued.is_first {
-                tokio::spawn(Arc::clone(receiver).serve(event.namespace.clone()));
+                self.tasks.spawn(Arc::clone(receiver).serve(event.namespace.clone()));
             }
+        }
+    }
+
+    /// The server is about to end: tries each that waits once more, and returns when that is done, or then. Cancel-safe.
+    pub(super) async fn end(&self, until: Instant) {
+        self.all.ends.cancel();
+        self.tasks.close();
+        // Of what is not done by then [`Webhooks::count_lost`] tells.
+        let _ = tokio::time::timeout_at(until, self.tasks.wait()).await;
+    }
+
+    /// Counts and tells what nobody has taken: to be called when it is too late.
+    pub(super) fn count_lost(&self) {
+        let webhooks = self.all.open.swap(0, Ordering::Relaxed);
+        if webhooks > 0 {
+            (0..webhooks).for_each(|_| self.metrics.count_delivery(Delivery::Dropped));
+            tracing::warn!(
+                webhooks,
+                "the server ends before these were delivered, and they are lost: ask /v1/events for what has happened, it outlives \
+                 a restart"
+            );
         }
     }
 }
@@ -130,10 +170,14 @@ impl Receiver {
             let Some(message) = next else { return };
             match self.deliver(&message).await {
                 Ok(()) => {
+                    self.all.open.fetch_sub(1, Ordering::Relaxed);
                     self.metrics.count_delivery(Delivery::Delivered);
                     self.in_vain.store(false, Ordering::Relaxed);
                 }
+                // It may have been tried once: it is told with all that are lost.
+                Err(_) if self.all.ends.is_cancelled() => {}
                 Err(error) => {
+                    self.all.open.fetch_sub(1, Ordering::Relaxed);
                     self.metrics.count_delivery(Delivery::Failed);
                     if !self.in_vain.swap(true, Ordering::Relaxed) {
                         // The host alone: what stands behind it may be a secret.
@@ -145,11 +189,12 @@ impl Receiver {
         }
     }
 
-    /// Tries until it is taken, or until there is no point in trying.
+    /// Tries until it is taken, or until there is no point in trying; when the server ends, once more.
     async fn deliver(&self, message: &Message) -> Result<(), String> {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
+            let is_last = attempt == ATTEMPTS || self.all.ends.is_cancelled();
             let error = match self.post(message).await {
                 Ok(200..=299) => return Ok(()),
                 // It was understood and is not wanted: the same again will not be either.
@@ -157,10 +202,13 @@ impl Receiver {
                 Ok(status) => format!("answered {status}"),
                 Err(error) => error,
             };
-            if attempt == ATTEMPTS {
+            if is_last {
                 return Err(format!("{error}, {attempt} times"));
             }
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.all.ends.cancelled() => {}
+            }
             (attempt, pause) = (attempt + 1, pause * 2);
         }
     }

@@ -249,7 +249,7 @@ impl Metrics {
         let deliveries_by = Delivery::ALL.map(|(_, name)| deliveries.get_or_create_owned(&[("outcome", name)]));
         registry.register(
             "webhook_deliveries",
-            "Webhooks by outcome (delivered; failed: given up; dropped: too many waited)",
+            "Webhooks by outcome (delivered; failed: given up; dropped: too many waited, or the server ended)",
             deliveries,
         );
         registry.register("access_log_lines", "Access log lines written", new.access_log_lines.clone());

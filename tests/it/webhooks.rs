@@ -145,6 +145,24 @@ fn what_a_receiver_does_not_take_of_one_namespace_holds_up_no_other() {
 }
 
 #[test]
+fn what_waits_when_the_server_ends_is_tried_once_more_and_told_when_that_is_in_vain() {
+    let list = "#EXTM3U\n#EXT-X-TARGETDURATION:60\n#EXTINF:60,\n1.ts\n";
+    // Before the fifth attempt there is a pause of four seconds.
+    let cases: [(&'static [u16], u64); 2] = [(&[503, 503, 503, 503, 204], 0), (&[503], 1)];
+    for (statuses, lost) in cases {
+        let (url, received) = receiver(statuses);
+        let mut origin = Origin::start_with_settings(&format!("[webhooks]\nurls = [\"{url}\"]\n[namespaces.live-origin]\n"));
+        origin.store("p.m3u8", list);
+        let tried = |times: usize| (0..times).all(|_| received.recv_timeout(Duration::from_secs(20)).is_ok());
+        assert!(tried(4));
+        origin.stop();
+        assert!(tried(1), "it was tried when the server was told to end");
+        let told: Vec<_> = origin.log().into_iter().filter_map(|line| line["webhooks"].as_u64()).collect();
+        assert_eq!(told.iter().sum::<u64>(), lost, "{told:?}");
+    }
+}
+
+#[test]
 fn addresses_are_checked_and_not_shown() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let config = |text: &str, command: &[&str]| {
