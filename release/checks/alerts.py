@@ -65,6 +65,7 @@ OPEN = of("process_open_fds")
 FILES = of("process_max_fds")
 ONE_SOURCE = of("springhead_pair_sources_down", source="a", **LIVE)
 DROPPED = of("springhead_access_log_lines_dropped_total")
+ENDED = of("springhead_duties_ended")
 
 
 ENGINE_UP = of("springhead_cluster_up")
@@ -139,6 +140,8 @@ CASES = {
         {waits("0.05"): "0+99.5x80", waits("0.1"): "0+100x80", waits("+Inf"): "0+100x80"}),
     "SpringheadDescriptorsRunOut": ({OPEN: "90x20 10x20", FILES: "100x41"}, 210, 360, {OPEN: "80x40", FILES: "100x40"}),
     "SpringheadAccessLogLosesLines": ({DROPPED: "0+1x60 60x60"}, 600, 1290, {DROPPED: "0x4 1x60"}),
+    # The restart that brings it back begins at zero.
+    "SpringheadDutyEnded": ({ENDED: "0x4 1x8 0x8"}, 75, 240, {ENDED: "0x20"}),
 }
 
 

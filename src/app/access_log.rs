@@ -56,10 +56,10 @@ pub(super) fn start(settings: &AccessLogSettings, metrics: &Arc<Metrics>) -> any
             match sink.write(&lines) {
                 Ok(()) => {
                     trouble = false;
-                    metrics.access_log_lines.inc_by(count);
+                    metrics.housekeeping.access_log_lines.inc_by(count);
                 }
                 Err(error) => {
-                    metrics.access_log_lines_dropped.inc_by(count);
+                    metrics.housekeeping.access_log_lines_dropped.inc_by(count);
                     if !std::mem::replace(&mut trouble, true) {
                         tracing::error!(%error, "can't write the access log: its lines are lost until this is mended");
                     }

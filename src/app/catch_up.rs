@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::duties::Duties;
 use super::shared_made::SharedMade;
 use super::shared_revocations::SharedRevocations;
 
@@ -30,9 +31,9 @@ impl CatchUp {
     }
 
     /// Goes on with it, piece by piece, until `stop`.
-    pub(super) fn go_on(&self, stop: &CancellationToken) {
-        tokio::spawn(self.made.clone().share(stop.clone()));
-        tokio::spawn(self.revocations.clone().share(stop.clone()));
+    pub(super) fn go_on(&self, duties: &Duties, stop: &CancellationToken) {
+        duties.begin("shared-settings", self.made.clone().share(stop.clone()));
+        duties.begin("shared-revocations", self.revocations.clone().share(stop.clone()));
     }
 
     /// Asks for all of it until that succeeds. Why it does not is in the log. Cancel-safe.

@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::duties::Duties;
 use super::listeners::Listeners;
 use super::settings::Settings;
 use crate::web::connection::tls::Tls;
@@ -18,6 +19,7 @@ use crate::web::{Web, admin};
 #[derive(Debug)]
 pub(super) struct Doors {
     web: Web,
+    duties: Duties,
     /// Those for objects that are not served yet.
     data: Vec<(TcpListener, Option<Arc<Tls>>)>,
     /// Those that are.
@@ -45,8 +47,8 @@ impl Doors {
         (tls, admin_tls): (Option<Arc<Tls>>, Option<Arc<Tls>>),
         settings: &Settings,
         behind: admin::Behind,
-        web: Web,
-        stop: CancellationToken,
+        web: &Web,
+        (duties, stop): (Duties, CancellationToken),
     ) -> Self {
         let Listeners { clear, tls: secured, admin: listener } = listeners;
         let of = |scheme: &str, listeners: &[TcpListener]| -> Vec<String> {
@@ -59,7 +61,7 @@ impl Doors {
         let secured = secured.into_iter().map(|listener| (listener, tls.clone()));
         let data = clear.into_iter().map(|listener| (listener, None)).chain(secured).collect();
         let admin = Some(AdminDoor { listener, tls: admin_tls, rules, behind });
-        Self { web, data, servers: JoinSet::new(), stop, admin, stop_admin: CancellationToken::new() }
+        Self { web: web.clone(), duties, data, servers: JoinSet::new(), stop, admin, stop_admin: CancellationToken::new() }
     }
 
     /// Has the admin listener served, if it is not yet.
@@ -71,11 +73,16 @@ impl Doors {
         // On a thread of its own: it answers while readers take all processors, and takes none from them.
         let runtime = Builder::new_current_thread().enable_all().build().context("can't start the admin listener's runtime")?;
         let (socket, web, stop) = (listener.into_std()?, self.web.clone(), self.stop_admin.clone());
-        tokio::task::spawn_blocking(move || {
+        let served = tokio::task::spawn_blocking(move || {
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(socket)?;
                 admin::serve(listener, tls, web, rules, behind, stop).await
             })
+        });
+        self.duties.begin("admin-listener", async move {
+            if let Ok(Err(error)) = served.await {
+                tracing::error!(%error, "the admin listener can't be served");
+            }
         });
         Ok(())
     }
@@ -87,7 +94,7 @@ impl Doors {
     pub(super) fn open_data(&mut self) -> anyhow::Result<()> {
         for (listener, tls) in self.data.drain(..) {
             let (address, is_tls) = (listener.local_addr()?, tls.is_some());
-            self.servers.spawn(self.web.clone().serve(listener, tls, self.stop.clone()));
+            self.servers.spawn(self.duties.watched("data-listener", self.web.clone().serve(listener, tls, self.stop.clone())));
             tracing::info!(%address, tls = is_tls, "listening");
         }
         Ok(())

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::access_log::Rotated;
 use super::data_dir::DataDir;
+use super::duties::Duties;
 use crate::origin::Event;
 use crate::web::admin::events::{EventRing, REMEMBERED};
 
@@ -28,7 +29,7 @@ impl EventLog {
     ///
     /// # Errors
     /// When nothing can be written there.
-    pub(super) fn start(data: &DataDir, events: Arc<EventRing>) -> anyhow::Result<Self> {
+    pub(super) fn start(data: &DataDir, events: Arc<EventRing>, duties: &Duties) -> anyhow::Result<Self> {
         let folder = data.events();
         data.make_folder(&folder)?;
         let path = folder.join("events.jsonl");
@@ -37,7 +38,7 @@ impl EventLog {
         let before = file.last_lines(REMEMBERED);
         events.remember(before.iter().rev().filter_map(|line| serde_json::from_str(line).ok()));
         let (queue, mut lines) = mpsc::channel::<String>(QUEUE);
-        tokio::task::spawn_blocking(move || {
+        let writing = tokio::task::spawn_blocking(move || {
             let mut has_failed = false;
             while let Some(line) = lines.blocking_recv() {
                 match file.write(line.as_bytes()) {
@@ -50,6 +51,7 @@ impl EventLog {
                 }
             }
         });
+        duties.begin("event-log", async move { writing.await.unwrap_or_default() });
         Ok(Self { events, queue })
     }
 

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Call, HttpClient, OpenedResponse, Response, TlsRules, Url};
 use super::data_dir::DataDir;
+use super::duties::Duties;
 use super::settings::ClusterSettings;
 use crate::auth::grant::{Role, Scope};
 use crate::auth::key::KeySpec;
@@ -127,11 +128,11 @@ pub(super) fn start(
     own: Option<Url>,
     data: DataDir,
     clock: Clock,
-    stop: CancellationToken,
+    (duties, stop): (&Duties, CancellationToken),
 ) {
     shared.ask_by(Arc::<NodePeers>::clone(peers));
     let (shared, peers, name) = (shared.clone(), Arc::clone(peers), peers.own.clone());
-    tokio::spawn(async move {
+    duties.begin("nodes", async move {
         let lately = own.as_ref().map(|url| format!("at {url} {name}"));
         let word = own.map(|url| format!("{} {url} {name}", random_id()));
         let mut made = None;

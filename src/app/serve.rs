@@ -19,6 +19,7 @@ use super::certificates::{CertificateEnds, Certificates};
 use super::controls::ServerControls;
 use super::data_dir::DataDir;
 use super::doors::Doors;
+use super::duties::Duties;
 use super::event_log::EventLog;
 use super::harvest::{Jobs, RecordingLog};
 use super::key_watch::KeyWatch;
@@ -36,7 +37,7 @@ use super::viewer_revocations::RevocationList;
 use super::webhooks::Webhooks;
 use super::{
     Failure, access_log, buckets, check, cluster, exposure, history_log, machine, node_peers, print, signals, stamp, streams,
-    supervisor, take_over, viewer_key, viewer_revocations, welcome,
+    supervisor, sweep, take_over, viewer_key, viewer_revocations, welcome,
 };
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
@@ -46,9 +47,6 @@ use crate::web::admin::events::EventRing;
 use crate::web::admin::nodes::OtherNodes;
 use crate::web::{Web, admin};
 
-/// How often expired objects are looked for: memory comes back within a second of expiry, the allocator's own delay included, unless a great
-/// many fall due at once.
-const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// One thread for uploads to this many processors: a thread takes in more than a network card of 10 Gbit/s brings.
 const ENCODERS_SHARE: usize = 4;
 /// How long at least what waits for a durable tier is written when the server stops: clients that took all of the time to drain are no
@@ -168,22 +166,25 @@ async fn serve(
         web.trace_to(traces.spans());
     }
 
-    tokio::spawn(sweep(origin.clone()));
+    let (leave, stop) = (CancellationToken::new(), CancellationToken::new());
+    let duties = Duties::new(web.clone(), leave.clone());
+    // However this ends, they end in order then.
+    let _over = leave.clone().drop_guard();
+    duties.begin("sweep", sweep::watch(origin.clone()));
     let events = Arc::new(EventRing::default());
-    let event_log = EventLog::start(&folder, Arc::clone(&events))?;
-    tokio::spawn(streams::watch(origin.clone(), webhooks.clone(), event_log));
-    tokio::spawn(keys.watch());
-    tokio::spawn(revocations.clone().watch(web.clone()));
+    let event_log = EventLog::start(&folder, Arc::clone(&events), &duties)?;
+    duties.begin("streams", streams::watch(origin.clone(), webhooks.clone(), event_log));
+    duties.begin("keys", keys.watch());
+    duties.begin("viewer-revocations", revocations.clone().watch(web.clone()));
     let tls = certificates.as_ref().map(Certificates::tls);
     let admin_tls = of_admin.as_ref().map(Certificates::tls);
     let (look_now, ends): ([Arc<Notify>; 2], CertificateEnds) = Default::default();
     for (certificates, look_now) in [certificates, of_admin].into_iter().zip(&look_now) {
         if let Some(certificates) = certificates {
-            tokio::spawn(certificates.watch(Arc::clone(&metrics), ends.clone(), Arc::clone(look_now)));
+            duties.begin("certificates", certificates.watch(Arc::clone(&metrics), ends.clone(), Arc::clone(look_now)));
         }
     }
 
-    let (leave, stop) = (CancellationToken::new(), CancellationToken::new());
     let drain = Arc::new(Notify::new());
     let objects_at = listeners.clear.first().and_then(|listener| listener.local_addr().ok());
     let admin_address = listeners.admin.local_addr()?;
@@ -203,7 +204,7 @@ async fn serve(
         nodes: peers.clone().map(|peers| -> Arc<dyn OtherNodes> { peers }),
     };
     let admin_has_tls = admin_tls.is_some();
-    let mut doors = Doors::new(listeners, (tls, admin_tls), &settings, behind, web.clone(), stop.clone());
+    let mut doors = Doors::new(listeners, (tls, admin_tls), &settings, behind, &web, (duties.clone(), stop.clone()));
     let mut reloader = Reloader {
         load,
         settings,
@@ -259,9 +260,9 @@ async fn serve(
     }
     if let (Some(shared), Some(catch_up), Some(peers)) = (shared, catch_up, peers) {
         let own = node_peers::address(&reloader.settings.cluster, objects_at);
-        node_peers::start(&peers, &shared, own, folder.clone(), clock.clone(), stop.clone());
-        catch_up.go_on(&leave);
-        tokio::spawn(cluster::watch(shared, web.clone(), catch_up, Arc::clone(&metrics), leave.clone()));
+        node_peers::start(&peers, &shared, own, folder.clone(), clock.clone(), (&duties, stop.clone()));
+        catch_up.go_on(&duties, &leave);
+        duties.begin("engine", cluster::watch(shared, web.clone(), catch_up, Arc::clone(&metrics), leave.clone()));
     }
     // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
     web.set_ready(true);
@@ -375,14 +376,4 @@ fn keep_built_in(data: &DataDir, settings: &Settings) -> bool {
         tracing::warn!(error = format!("{error:#}"), "the built-in namespaces can't be changed by the admin API");
     }
     kept.is_ok()
-}
-
-/// Brings back the memory of expired objects.
-async fn sweep(origin: Origin) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        origin.sweep().await;
-    }
 }

@@ -11,6 +11,7 @@ mod collected;
 mod delivery;
 mod durable;
 mod histogram;
+mod housekeeping;
 mod machine;
 mod namespace;
 mod requests;
@@ -36,6 +37,7 @@ pub use cluster::{BodyFetch, ClusterMetrics, SharedRefusal};
 pub use collected::KeyEnd;
 pub use delivery::Delivery;
 pub use durable::DurableMetrics;
+pub use housekeeping::HousekeepingMetrics;
 pub use machine::{Machine, Process};
 pub use namespace::{Gone, NamespaceMetrics};
 pub use requests::{Outcome, Traffic, Verb};
@@ -133,10 +135,8 @@ pub struct Metrics {
     /// What the kernel holds for them, by an estimate.
     pub stalled_kernel_bytes: Level,
     deliveries: [Counter; Delivery::ALL.len()],
-    /// Access log lines written.
-    pub access_log_lines: Counter,
-    /// Access log lines lost: what they go to was slower than the requests, or failed.
-    pub access_log_lines_dropped: Counter,
+    /// What the server does for its own.
+    pub housekeeping: HousekeepingMetrics,
 }
 
 /// [`Collected`] under the server's own prefix, and under the names that all Prometheus clients share.
@@ -178,8 +178,7 @@ impl Metrics {
             stalled_readers: Level::default(),
             stalled_kernel_bytes: Level::default(),
             deliveries: Default::default(),
-            access_log_lines: Counter::default(),
-            access_log_lines_dropped: Counter::default(),
+            housekeeping: HousekeepingMetrics::register(registry),
             registry: Registry::default(),
         };
         // There from the start, at zero: a rate of a series that begins at one shows nothing.
@@ -251,12 +250,6 @@ impl Metrics {
             "webhook_deliveries",
             "Webhooks by outcome (delivered; failed: given up; dropped: too many waited, or the server ended)",
             deliveries,
-        );
-        registry.register("access_log_lines", "Access log lines written", new.access_log_lines.clone());
-        registry.register(
-            "access_log_lines_dropped",
-            "Access log lines lost: what they go to was slower than the requests, or failed",
-            new.access_log_lines_dropped.clone(),
         );
         Self { registry: all, deliveries: deliveries_by, ..new }
     }

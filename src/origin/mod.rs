@@ -30,6 +30,7 @@ mod legible;
 mod listed;
 mod listing;
 mod live;
+mod looking;
 mod looks;
 mod manifests;
 mod mending;
@@ -50,6 +51,7 @@ mod relay;
 mod relays;
 mod reloaded;
 mod remove;
+mod rounds;
 mod shared;
 mod shared_news;
 mod shared_public;
@@ -92,7 +94,7 @@ use self::namespace::{Hosted, Rates, Work};
 use self::policy::NamespacePolicy;
 use crate::metrics::{CountedApart, Metrics};
 use crate::model::clock::Clock;
-use crate::model::id::{Key, Namespace};
+use crate::model::id::Namespace;
 use crate::model::stamp::Stamp;
 use crate::store::{Access, DurableTier, Readers, Store};
 
@@ -289,8 +291,8 @@ impl Origin {
     /// What somebody who looks after the server should know, each thing once, and without names.
     #[must_use]
     pub fn trouble(&self) -> Vec<String> {
-        let mut trouble: Vec<_> =
-            self.inner.namespaces.load().values().filter_map(|hosted| hosted.durable_tier.trouble()).collect();
+        let of = |hosted: &Arc<Hosted>| [hosted.durable_tier.trouble(), hosted.work.rounds.trouble()];
+        let mut trouble: Vec<_> = self.inner.namespaces.load().values().flat_map(of).flatten().collect();
         trouble.sort();
         trouble.dedup();
         trouble
@@ -303,36 +305,10 @@ impl Origin {
         NamespaceHandle::new(self.inner.handles.load().get(name).map(CountedApart::take))
     }
 
-    /// Judges every live stream; hands over what has happened since the last look. To be called once a second. Cancel-safe, but what
-    /// is told by one that is dropped is told to nobody.
+    /// Judges every live stream; hands over what has happened since the last look. To be called once a second. A mistake that a namespace brings
+    /// out costs that one its look, and no other. Cancel-safe, but what is told by one that is dropped is told to nobody.
     pub async fn look(&self) -> Vec<Event> {
         self.elsewhere(Self::look_now).await.unwrap_or_default()
-    }
-
-    fn look_now(&self) -> Vec<Event> {
-        self.follow_reloaded();
-        let (namespaces, now) = (self.inner.namespaces.load(), self.inner.clock.both());
-        namespaces
-            .values()
-            .flat_map(|hosted| {
-                hosted.work.cuts.forget_old(now.moment);
-                hosted.work.deltas.forget_old(now.moment);
-                hosted.work.clears.forget_old(now.moment);
-                hosted.work.public.sweep(now.moment);
-                hosted.work.looks.sweep();
-                hosted.work.ends.sweep();
-                hosted.work.below.sweep(now.moment);
-                hosted.work.pairs.sweep(|public| hosted.hot.holds(public) || hosted.is_here(public));
-                hosted.tell_down();
-                hosted.tell_overdue();
-                let here = |key: &Key| {
-                    hosted.hot.holds(key) || hosted.peek_named(key, now.moment).is_some() || hosted.may_have_below(key)
-                };
-                let has_viewers = hosted.policy.viewers.mode != policy::ViewerMode::Off;
-                let is_coming = |key: &Key| hosted.hot.is_uploading(key);
-                hosted.live.look(now, hosted.policy.limits, has_viewers, here, is_coming, |key| hosted.readership(key))
-            })
-            .collect()
     }
 
     /// How every live stream is, in the order of namespaces and names.

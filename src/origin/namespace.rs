@@ -17,6 +17,7 @@ use super::parked::Parked;
 use super::policy::NamespacePolicy;
 use super::rate::{Rate, RateClaim};
 use super::relays::Relays;
+use super::rounds::Rounds;
 use crate::auth::grant::{Action, Grant};
 use crate::metrics::{CountedApart, NamespaceMetrics, StripedArc, Traffic};
 use crate::model::clock::Moment;
@@ -64,6 +65,8 @@ pub(super) struct Work {
     pub(super) listing: Arc<tokio::sync::Mutex<()>>,
     pub(super) parked: Arc<Parked>,
     pub(super) relays: Arc<Relays>,
+    /// How the rounds through all namespaces go in this one.
+    pub(super) rounds: Arc<Rounds>,
 }
 
 /// A namespace as one request knows it: looked up once, by [`Origin::namespace`](super::Origin::namespace), and carried from the first

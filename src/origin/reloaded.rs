@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::Origin;
 use super::legible;
 use super::live::Understood;
 use super::namespace::Hosted;
@@ -19,51 +18,46 @@ const LOOKED_BACK: usize = 4096;
 /// How long after a start a public playlist is looked at where none of its sources has written.
 const AFTER_START: Duration = Duration::from_secs(5);
 
-impl Origin {
+impl Hosted {
     /// Takes note of playlists and MPDs that have come back into memory, with the time at which they were written: so that after a
     /// restart the streams are known, and one that stood still before it does so after it.
-    pub(super) fn follow_reloaded(&self) {
-        for hosted in self.inner.namespaces.load().values() {
-            let mut reloaded: Vec<_> = hosted
-                .hot
-                .take_reloaded()
-                .into_iter()
-                .map(|entry| {
-                    let meta = &entry.meta;
-                    (legible::understood(hosted, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref())), entry)
-                })
-                .collect();
-            // Those that name others come first: they say what the others import, too.
-            reloaded.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));
-            let has_mpd = reloaded.iter().any(|(understood, _)| matches!(understood, Understood::Dash(_)));
-            for (mut understood, entry) in reloaded {
-                // A newer version was heard meanwhile; this one is put in its place only where there was none.
-                if hosted.live.follows(&entry.key) {
-                    continue;
-                }
-                if understood.lacks_imports() && hosted.live.imports(&entry.key).is_some() {
-                    let meta = &entry.meta;
-                    understood =
-                        legible::understood(hosted, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
-                }
-                hosted.hear(&entry, &understood);
-                // A source may be missed, or a list about to end, though nobody writes any more.
-                if entry.meta.continuity.is_some() && hosted.two_sided(&entry.key).is_some() {
-                    hosted.look_at_pair(&entry.key, hosted.work.pairs.look(&entry.key), AFTER_START);
-                }
-                hosted.look_at_end(&entry.key, &entry, AFTER_START);
+    pub(super) fn follow_reloaded(self: &Arc<Self>) {
+        let mut reloaded: Vec<_> = self
+            .hot
+            .take_reloaded()
+            .into_iter()
+            .map(|entry| {
+                let meta = &entry.meta;
+                (legible::understood(self, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref())), entry)
+            })
+            .collect();
+        // Those that name others come first: they say what the others import, too.
+        reloaded.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));
+        let has_mpd = reloaded.iter().any(|(understood, _)| matches!(understood, Understood::Dash(_)));
+        for (mut understood, entry) in reloaded {
+            // A newer version was heard meanwhile; this one is put in its place only where there was none.
+            if self.live.follows(&entry.key) {
+                continue;
             }
-            if has_mpd {
-                let clock = hosted.hot.clock();
-                let newest = hosted.durable_tier.newest_segments(LOOKED_BACK).into_iter();
-                let had_come: Vec<_> = newest.rev().map(|(key, written)| (key, clock.past(written))).collect();
-                hosted.live.had_come(&had_come, clock.both());
+            if understood.lacks_imports() && self.live.imports(&entry.key).is_some() {
+                let meta = &entry.meta;
+                understood = legible::understood(self, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
             }
+            self.hear(&entry, &understood);
+            // A source may be missed, or a list about to end, though nobody writes any more.
+            if entry.meta.continuity.is_some() && self.two_sided(&entry.key).is_some() {
+                self.look_at_pair(&entry.key, self.work.pairs.look(&entry.key), AFTER_START);
+            }
+            self.look_at_end(&entry.key, &entry, AFTER_START);
+        }
+        if has_mpd {
+            let clock = self.hot.clock();
+            let newest = self.durable_tier.newest_segments(LOOKED_BACK).into_iter();
+            let had_come: Vec<_> = newest.rev().map(|(key, written)| (key, clock.past(written))).collect();
+            self.live.had_come(&had_come, clock.both());
         }
     }
-}
 
-impl Hosted {
     /// Takes note of a version that is stored, as of when it was written.
     fn hear(&self, entry: &Arc<Entry>, understood: &Understood) {
         let object = self.object(&entry.key);

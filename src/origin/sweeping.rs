@@ -14,14 +14,15 @@ const BEFORE_REST: usize = 4 * SWEPT_AT_ONCE;
 const REST: Duration = Duration::from_millis(1);
 
 impl Origin {
-    /// Takes out of memory what has expired, in each namespace by turns. What falls due meanwhile is taken out too. Cancel-safe: what is left is
-    /// taken out the next time.
+    /// Takes out of memory what has expired, in each namespace by turns. What falls due meanwhile is taken out too. A mistake that a namespace
+    /// brings out keeps from it alone that it is swept. Cancel-safe: what is left is taken out the next time.
     pub async fn sweep(&self) {
         let mut since_rest = 0;
         loop {
             let mut is_done = true;
             for hosted in self.inner.namespaces.load_full().values() {
-                let taken = hosted.hot.sweep();
+                let now = self.inner.clock.now();
+                let taken = hosted.work.rounds.sweep.go(&hosted.name, now, || hosted.hot.sweep()).unwrap_or_default();
                 if taken == 0 {
                     continue;
                 }

@@ -270,9 +270,8 @@ fn time(web: &Web) -> Response {
 pub(super) fn readiness(web: &Web) -> Response {
     if web.inner.ready.load(Ordering::Acquire) {
         // What needs somebody's hand, though the server serves.
-        let trouble = web.inner.origin.trouble();
         let mut text = "ready\n".to_owned();
-        for trouble in trouble {
+        for trouble in web.trouble() {
             text.push_str(&format!("degraded: {trouble}\n"));
         }
         text.into_response()

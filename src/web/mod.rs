@@ -45,6 +45,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -147,6 +148,8 @@ struct Inner {
     why_unready: ArcSwapOption<String>,
     /// What there is, and who may have it, is not known yet.
     holds_off: AtomicBool,
+    /// Duties in the background that have ended before the server.
+    ended_duties: Mutex<Vec<&'static str>>,
     uploads: TaskTracker,
     challenges: Challenges,
     admission: Arc<Admission>,
@@ -188,6 +191,7 @@ impl Web {
             ready: AtomicBool::new(false),
             why_unready: ArcSwapOption::empty(),
             holds_off: AtomicBool::new(false),
+            ended_duties: Mutex::default(),
             uploads: TaskTracker::new(),
             challenges,
             admission: Arc::default(),
@@ -263,6 +267,30 @@ impl Web {
     /// Whether that is so.
     fn holds_off(&self) -> bool {
         self.inner.holds_off.load(Ordering::Acquire)
+    }
+
+    /// A duty in the background, which goes on for as long as the server does, has ended all the same: it is shown from now on. Its name is one
+    /// of the house's own words.
+    pub fn duty_ended(&self, duty: &'static str) {
+        let mut ended = self.inner.ended_duties.lock();
+        ended.push(duty);
+        self.inner.metrics.housekeeping.duties_ended.set(ended.len() as u64);
+    }
+
+    /// What somebody who looks after the server should know, each thing once, and without names of namespaces.
+    #[must_use]
+    pub fn trouble(&self) -> Vec<String> {
+        let mut trouble: Vec<_> = {
+            let ended = self.inner.ended_duties.lock();
+            let of = |duty: &&str| {
+                format!("a duty in the background has ended ({duty}): restart this server; its log says when, and where")
+            };
+            ended.iter().map(of).collect()
+        };
+        trouble.sort();
+        trouble.dedup();
+        trouble.extend(self.inner.origin.trouble());
+        trouble
     }
 
     /// Puts other limits in force for connections from now on.

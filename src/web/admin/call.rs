@@ -281,7 +281,7 @@ pub(super) fn about(web: &Web, rules: &Rules, begun: WallTime) -> About {
         started_at: begun.to_string(),
         time: web.inner.origin.clock().wall().to_string(),
         is_ready: web.inner.ready.load(Ordering::Acquire),
-        degraded: web.inner.origin.trouble(),
+        degraded: web.trouble(),
         data_listeners: rules.data_listeners.clone(),
         node: None,
         nodes: None,

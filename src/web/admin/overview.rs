@@ -91,7 +91,7 @@ pub(super) fn overview(admin: &Admin, visitor: &Visitor) -> Value {
         "trouble_count": total,
         "needy": needy,
         "figures": figures,
-        "degraded": web.inner.origin.trouble(),
+        "degraded": web.trouble(),
         "refused": refused,
     })
 }

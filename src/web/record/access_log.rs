@@ -48,7 +48,7 @@ impl AccessLog {
             text.push(b'\n');
             let mut queue = self.queue.lock();
             if queue.text.len() + text.len() > WAITING {
-                self.metrics.access_log_lines_dropped.inc();
+                self.metrics.housekeeping.access_log_lines_dropped.inc();
                 return;
             }
             let was_empty = queue.text.is_empty();
@@ -107,6 +107,6 @@ mod tests {
         }
         let kept = log.queue.lock().text.len();
         assert!(kept <= WAITING && kept > WAITING - 200);
-        assert_eq!(metrics.access_log_lines_dropped.get(), 50_000 - kept as u64 / 200);
+        assert_eq!(metrics.housekeeping.access_log_lines_dropped.get(), 50_000 - kept as u64 / 200);
     }
 }
