@@ -154,7 +154,7 @@ async fn serve(
         &metrics,
     );
     cluster::open(&origin, shared.as_ref(), &settings);
-    history_log::start(data.histories(), &origin, &clock).await?;
+    let histories = history_log::start(data.histories(), &origin, &clock, &metrics).await?;
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
     web.take_uploads_on(encoders);
@@ -170,6 +170,7 @@ async fn serve(
     let duties = Duties::new(web.clone(), leave.clone());
     // However this ends, they end in order then.
     let _over = leave.clone().drop_guard();
+    duties.begin("histories", async move { histories.await.unwrap_or_default() });
     duties.begin("sweep", sweep::watch(origin.clone()));
     let events = Arc::new(EventRing::default());
     let event_log = EventLog::start(&folder, Arc::clone(&events), &duties)?;

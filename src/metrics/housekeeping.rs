@@ -9,6 +9,8 @@ pub struct HousekeepingMetrics {
     pub access_log_lines: Count,
     /// Access log lines lost: what they go to was slower than the requests, or failed.
     pub access_log_lines_dropped: Count,
+    /// Versions of playlists whose news was not written down for the next start.
+    pub histories_dropped: Count,
     /// Duties in the background that have ended before the server.
     pub duties_ended: Level,
 }
@@ -22,6 +24,11 @@ impl HousekeepingMetrics {
                 "access_log_lines_dropped",
                 "Access log lines lost: what they go to was slower than the requests, or failed",
                 &new.access_log_lines_dropped,
+            ),
+            (
+                "histories_dropped",
+                "Versions of playlists whose segments were not written down for the time after a restart: the disk was too slow, or failed",
+                &new.histories_dropped,
             ),
         ];
         for (name, help, counter) in counters {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::lines;
 use crate::app::kept;
 use crate::model::clock::Moment;
+use crate::model::seldom::Seldom;
 
 /// A file is not longer; what comes then goes into another.
 pub(super) const FILE_BYTES: u64 = 8 << 20;
@@ -23,6 +24,8 @@ pub(super) struct NamespaceLog {
     pub(super) open: Option<OpenFile>,
     /// Nothing could be written to it, and nothing is tried until then.
     pub(super) rests_until: Moment,
+    /// What was told of versions that were not written.
+    pub(super) left_out: Seldom,
 }
 
 #[derive(Debug)]

@@ -18,11 +18,12 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 #[cfg(any(test, fuzzing))]
@@ -30,8 +31,10 @@ pub(crate) use self::lines::{read_back, written};
 
 use self::files::{NamespaceLog, Page, folder};
 use self::lines::LoggedLines;
+use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
+use crate::model::seldom::Seldom;
 use crate::origin::{HistoryLog, Listed, Origin};
 
 /// One that is older, in milliseconds, is followed by another.
@@ -47,16 +50,23 @@ const REST: Duration = Duration::from_secs(1);
 /// it, and nothing else.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Brings back what is written in the folder, and has it written on from now. Returns when all of it is there, or after a second.
-pub(super) async fn start(folder: PathBuf, origin: &Origin, clock: &Clock) -> anyhow::Result<()> {
-    let mut writer = HistoryWriter::new(folder, clock.clone());
+/// Brings back what is written in the folder, and has it written on from now. Returns when all of it is there, or after a second; what it returns
+/// ends with who writes.
+pub(super) async fn start(
+    folder: PathBuf,
+    origin: &Origin,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<oneshot::Receiver<()>> {
+    let mut writer = HistoryWriter::new(folder, clock.clone(), Arc::clone(metrics));
     let (sender, receiver) = sync_channel(WAITING);
     let waiting = Arc::new(AtomicUsize::new(0));
-    let namespaces =
-        origin.keep_histories(Arc::new(Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) }));
+    let namespaces = origin.keep_histories(Arc::new(Pen::new(sender, &waiting, clock.clone(), Arc::clone(metrics))));
     let (restored, is_restored) = oneshot::channel();
+    let (alive, ended) = oneshot::channel();
     let origin = origin.clone();
     let work = move || {
+        let _alive: oneshot::Sender<()> = alive;
         writer.restore(&origin);
         for name in &namespaces {
             origin.history_restored(name);
@@ -70,7 +80,7 @@ pub(super) async fn start(folder: PathBuf, origin: &Origin, clock: &Clock) -> an
             "the playlists' histories are long, and still being read: windows of the past can be asked for when they are"
         );
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// What is to be done, in this order.
@@ -95,22 +105,38 @@ struct Pen {
     sender: SyncSender<LogErrand>,
     /// Segments that wait.
     waiting: Arc<AtomicUsize>,
-    in_trouble: AtomicBool,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    /// Of each namespace of which something was left out, what was told.
+    left_out: Mutex<HashMap<Namespace, Seldom>>,
 }
 
 impl Pen {
+    fn new(sender: SyncSender<LogErrand>, waiting: &Arc<AtomicUsize>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self { sender, waiting: Arc::clone(waiting), clock, metrics, left_out: Mutex::default() }
+    }
+
     fn write(&self, namespace: &Namespace, playlist: &Key, listed: Vec<Arc<Listed>>) {
         let count = listed.len();
         let is_room = self.waiting.fetch_add(count, Ordering::Relaxed) < WAITING_SEGMENTS;
         let note = LogEntry { namespace: namespace.clone(), playlist: playlist.clone(), listed };
         if is_room && self.sender.try_send(LogErrand::Write(note)).is_ok() {
-            self.in_trouble.store(false, Ordering::Relaxed);
             return;
         }
         self.waiting.fetch_sub(count, Ordering::Relaxed);
-        if !self.in_trouble.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%namespace, "the disk is too slow for the playlists' histories: after a restart a part of them is missing");
+        if let Some(versions) = self.left_out(namespace) {
+            tracing::warn!(
+                %namespace,
+                versions,
+                "the disk is too slow for the playlists' histories: after a restart a part of them is missing"
+            );
         }
+    }
+
+    /// One version is not written down; how many a line is to tell of now.
+    fn left_out(&self, namespace: &Namespace) -> Option<u64> {
+        self.metrics.housekeeping.histories_dropped.inc();
+        self.left_out.lock().entry(namespace.clone()).or_default().once_more(self.clock.now())
     }
 }
 
@@ -135,15 +161,15 @@ impl HistoryLog for Pen {
 struct HistoryWriter {
     folder: PathBuf,
     clock: Clock,
+    metrics: Arc<Metrics>,
     journals: HashMap<Namespace, NamespaceLog>,
-    in_trouble: bool,
     /// How often a playlist has been begun.
     begun: u64,
 }
 
 impl HistoryWriter {
-    fn new(folder: PathBuf, clock: Clock) -> Self {
-        Self { folder, clock, journals: HashMap::new(), in_trouble: false, begun: 0 }
+    fn new(folder: PathBuf, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self { folder, clock, metrics, journals: HashMap::new(), begun: 0 }
     }
 
     /// `read`: what is to be done for a namespace that has come.
@@ -159,23 +185,29 @@ impl HistoryWriter {
 
     fn take(&mut self, note: &LogEntry, waiting: &AtomicUsize) {
         waiting.fetch_sub(note.listed.len(), Ordering::Relaxed);
-        let now = self.clock.now();
-        if self.journals.get(&note.namespace).is_some_and(|journal| now < journal.rests_until) {
-            return;
-        }
-        let Err(error) = self.write(note) else {
-            self.in_trouble = false;
-            return;
-        };
-        self.journals.entry(note.namespace.clone()).or_default().rests_until = now + REST;
-        if !std::mem::replace(&mut self.in_trouble, true) {
+        if let Some((versions, error)) = self.write_or_rest(note) {
             let (error, folder) = (error.to_string(), self.folder.display().to_string());
             tracing::warn!(
+                namespace = %note.namespace,
                 error,
                 folder,
+                versions,
                 "can't write the playlists' histories: what is listed until that can be done again is missing after a restart"
             );
         }
+    }
+
+    /// Writes it, unless its namespace rests. What a line is to tell now, where that can't be done: how many versions are not written, and why.
+    fn write_or_rest(&mut self, note: &LogEntry) -> Option<(u64, io::Error)> {
+        let now = self.clock.now();
+        let rests = self.journals.get(&note.namespace).is_some_and(|journal| now < journal.rests_until);
+        let error = if rests { None } else { Some(self.write(note).err()?) };
+        self.metrics.housekeeping.histories_dropped.inc();
+        let journal = self.journals.entry(note.namespace.clone()).or_default();
+        journal.left_out.count();
+        let error = error?;
+        journal.rests_until = now + REST;
+        Some((journal.left_out.take(now)?, error))
     }
 
     fn write(&mut self, note: &LogEntry) -> io::Result<()> {
@@ -315,7 +347,6 @@ mod tests {
     use super::*;
     use crate::hls::history::FoundOut;
     use crate::hls::playlist::ByteRange;
-    use crate::metrics::Metrics;
     use crate::model::clock::WallTime;
     use crate::origin::policy::NamespacePolicy;
 
@@ -371,10 +402,14 @@ mod tests {
         fn write(&self, notes: impl FnOnce(&Pen)) {
             let (sender, receiver) = sync_channel(9);
             let waiting = Arc::new(AtomicUsize::new(0));
-            let pen = Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) };
+            let pen = Pen::new(sender, &waiting, self.clock.clone(), Arc::default());
             notes(&pen);
             drop(pen);
-            HistoryWriter::new(self.folder.path().to_owned(), self.clock.clone()).run(&receiver, &waiting, |_, _| {});
+            HistoryWriter::new(self.folder.path().to_owned(), self.clock.clone(), Arc::default()).run(
+                &receiver,
+                &waiting,
+                |_, _| {},
+            );
             assert_eq!(waiting.load(Ordering::Relaxed), 0);
         }
     }
@@ -410,7 +445,7 @@ mod tests {
         let bench = bench();
         let (namespace, key, begun) = (&bench.namespace, &bench.key, bench.clock.wall().millis());
         let day = 86_400_000;
-        let mut writer = HistoryWriter::new(bench.folder.path().to_owned(), bench.clock.clone());
+        let mut writer = HistoryWriter::new(bench.folder.path().to_owned(), bench.clock.clone(), Arc::default());
         for hour in 0..40 {
             let listed = vec![Arc::new(listed(hour, begun + 14 * day))];
             writer.write(&LogEntry { namespace: namespace.clone(), playlist: key.clone(), listed }).unwrap();
@@ -444,7 +479,7 @@ mod tests {
         fs::write(&stray, "").unwrap();
         let rules = [&a, &b].map(|name| (name.clone(), NamespacePolicy::default()));
         let origin = Origin::new(rules, 1 << 30, bench.clock.clone(), &Arc::new(Metrics::new()));
-        let mut writer = HistoryWriter::new(folder.to_owned(), bench.clock.clone());
+        let mut writer = HistoryWriter::new(folder.to_owned(), bench.clock.clone(), Arc::default());
         let mut unread = UnreadHistories::default();
         for name in [&Namespace::parse("0.tgz").unwrap(), &a, &b] {
             writer.restore_one(name, &origin, &mut unread);
@@ -463,10 +498,10 @@ mod tests {
         let rules = || [(name.clone(), NamespacePolicy::default())];
         let origin = Origin::new(rules(), 1 << 30, bench.clock.clone(), &Arc::new(Metrics::new()));
         let (sender, receiver) = sync_channel(9);
-        let pen = Pen { sender, waiting: Arc::default(), in_trouble: AtomicBool::new(false) };
+        let pen = Pen::new(sender, &Arc::default(), bench.clock.clone(), Arc::default());
         assert_eq!(origin.keep_histories(Arc::new(pen)), std::slice::from_ref(name));
         origin.history_restored(name);
-        let mut writer = HistoryWriter::new(bench.folder.path().to_owned(), bench.clock.clone());
+        let mut writer = HistoryWriter::new(bench.folder.path().to_owned(), bench.clock.clone(), Arc::default());
         let listed = vec![Arc::new(listed(1, until))];
         writer.write(&LogEntry { namespace: name.clone(), playlist: key.clone(), listed }).unwrap();
         origin.configure([], 1 << 30);
@@ -522,9 +557,9 @@ mod tests {
         fs::write(&in_the_way, "").unwrap();
         let (sender, receiver) = sync_channel(9);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let pen = Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) };
+        let pen = Pen::new(sender, &waiting, bench.clock.clone(), Arc::default());
         let (folder, clock) = (bench.folder.path().to_owned(), bench.clock.clone());
-        let mut writer = HistoryWriter::new(folder, clock);
+        let mut writer = HistoryWriter::new(folder, clock, Arc::default());
         let mut write = |number: u64| {
             pen.listed(namespace, key, &[Arc::new(listed(number, now + 90_000))]);
             let LogErrand::Write(note) = receiver.recv().unwrap() else { panic!("it is written") };
@@ -538,6 +573,45 @@ mod tests {
         write(3);
         let (mut histories, _) = read(&files(bench.folder.path()), now);
         assert_eq!(histories.remove(key), Some(vec![listed(3, now + 90_000)]));
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_once_in_a_while_for_each_namespace_and_counted() {
+        let bench = bench();
+        let (clock, metrics) = (&bench.clock, Arc::new(Metrics::new()));
+        let [bad, worse, good] = ["bad", "worse", "good"].map(|name| Namespace::parse(name).unwrap());
+        for name in [&bad, &worse] {
+            fs::write(bench.folder.path().join(name.as_str()), "in the way").unwrap();
+        }
+        let mut writer = HistoryWriter::new(bench.folder.path().to_owned(), clock.clone(), Arc::clone(&metrics));
+        let mut told = |seconds: u64| {
+            let mut told = Vec::new();
+            for number in 0..seconds {
+                for namespace in [&bad, &good, &worse] {
+                    let listed = vec![Arc::new(listed(number, u64::MAX))];
+                    let note = LogEntry { namespace: namespace.clone(), playlist: bench.key.clone(), listed };
+                    told.extend(writer.write_or_rest(&note).map(|(versions, _)| (namespace.as_str(), versions)));
+                }
+                clock.advance(Duration::from_secs(1));
+            }
+            told
+        };
+        assert_eq!(told(30), [("bad", 1), ("worse", 1)]);
+        assert_eq!(told(1), [("bad", 30), ("worse", 30)]);
+        assert_eq!(metrics.housekeeping.histories_dropped.get(), 62);
+        // A queue that has room for one at a time.
+        let (sender, receiver) = sync_channel(1);
+        let pen = Pen::new(sender, &Arc::default(), clock.clone(), Arc::clone(&metrics));
+        for _ in 0..10 {
+            pen.removed(&good, &bench.key);
+            pen.removed(&good, &bench.key);
+            receiver.try_recv().unwrap();
+        }
+        assert_eq!(metrics.housekeeping.histories_dropped.get(), 72);
+        let mut left_out = pen.left_out.lock();
+        assert_eq!(left_out.get_mut(&good).unwrap().take(clock.now()), None);
+        clock.advance(Duration::from_secs(30));
+        assert_eq!(left_out.get_mut(&good).unwrap().take(clock.now()), Some(9), "of ten in vain the first was told");
     }
 
     #[test]
