@@ -68,7 +68,8 @@ pub(super) fn run(load: Load, warnings: &[String]) -> Result<(), Failure> {
     for said in Resources::read(&settings.data_dir).fit(settings).iter().chain(&loaded.contradicted).chain(warnings) {
         tracing::warn!("{said}");
     }
-    let traces = Traces::start(settings.otlp_endpoint.as_deref())?;
+    let metrics = Arc::new(Metrics::new());
+    let traces = Traces::start(settings.otlp_endpoint.as_deref(), &metrics)?;
     let runtime = Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
     // Beside as many threads as there are processors, not instead of some: they sleep most of the time.
     let threads = (std::thread::available_parallelism().map_or(1, NonZero::get) / ENCODERS_SHARE).max(1);
@@ -76,7 +77,7 @@ pub(super) fn run(load: Load, warnings: &[String]) -> Result<(), Failure> {
     let encoders = encoders.context("can't start the encoders' runtime")?;
     // What goes wrong with the last traces is logged, too.
     let until_the_end = logs.clone();
-    let served = runtime.block_on(serve(loaded, load, logs, traces.as_ref(), encoders.handle().clone()));
+    let served = runtime.block_on(serve(loaded, load, (logs, metrics), traces.as_ref(), encoders.handle().clone()));
     // A stuck file system must not keep a drained server from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     encoders.shutdown_background();
@@ -92,7 +93,7 @@ pub(super) fn run(load: Load, warnings: &[String]) -> Result<(), Failure> {
 async fn serve(
     loaded: Loaded,
     load: Load,
-    logs: Logs,
+    (logs, metrics): (Logs, Arc<Metrics>),
     traces: Option<&Traces>,
     encoders: tokio::runtime::Handle,
 ) -> anyhow::Result<bool> {
@@ -124,7 +125,6 @@ async fn serve(
     let welcome = welcome::first_start(&settings, &data, &ring, shown, std::io::stdout().is_terminal())?;
 
     let clock = Clock::system();
-    let metrics = Arc::new(Metrics::new());
     let runtime = tokio::runtime::Handle::current().metrics();
     metrics.show_machine(move || machine::read(&runtime));
     let access_log = access_log::start(&settings.access_log, &metrics)?;
@@ -170,6 +170,7 @@ async fn serve(
     let duties = Duties::new(web.clone(), leave.clone());
     // However this ends, they end in order then.
     let _over = leave.clone().drop_guard();
+    duties.begin("log", logs.lost().watch(Arc::clone(&metrics)));
     duties.begin("histories", async move { histories.await.unwrap_or_default() });
     duties.begin("sweep", sweep::watch(origin.clone()));
     let events = Arc::new(EventRing::default());

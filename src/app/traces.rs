@@ -1,8 +1,8 @@
 //! Traces: one span for each request, sent by OTLP over HTTP, from a thread of their own. The only module that knows OpenTelemetry.
 //!
 //! A span is handed over when its request is over, in one piece: nothing is kept open on a request's way, and without traces all
-//! of this costs one comparison. Spans wait in a bounded queue, and are lost when the collector is slower than the requests. What
-//! is sampled and how spans are gathered follows OpenTelemetry's own environment variables (`OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`);
+//! of this costs one comparison. Spans wait in a bounded queue, and are lost when the collector is slower than the requests: those
+//! that were made and those that were sent are counted. What is sampled and how spans are gathered follows OpenTelemetry's own environment variables (`OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`);
 //! so does the collector itself, where the settings name none (`OTEL_EXPORTER_OTLP_ENDPOINT`);
 //! so do headers for the collector (`OTEL_EXPORTER_OTLP_HEADERS`), which may be secret and so are no setting of ours.
 
@@ -20,6 +20,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData};
 
+use crate::metrics::Metrics;
 use crate::web::record::spans::{Ended, Spans};
 
 /// How long the collector may take for one parcel of spans.
@@ -38,11 +39,12 @@ pub(super) struct Traces {
 struct Sender {
     tracer: SdkTracer,
     propagator: TraceContextPropagator,
+    metrics: Arc<Metrics>,
 }
 
 impl Traces {
     /// Starts the sender, unless there is nowhere to send to.
-    pub(super) fn start(endpoint: Option<&str>) -> anyhow::Result<Option<Self>> {
+    pub(super) fn start(endpoint: Option<&str>, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Self>> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let Some(url) = endpoint.map(traces_url).or_else(|| from_environment(variable)) else { return Ok(None) };
         let exporter = SpanExporter::builder()
@@ -59,10 +61,11 @@ impl Traces {
             resource = resource.with_service_name("springhead");
         }
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(WatchedExporter { exporter, trouble: AtomicBool::new(false) })
+            .with_batch_exporter(WatchedExporter { exporter, trouble: AtomicBool::new(false), metrics: Arc::clone(metrics) })
             .with_resource(resource.build())
             .build();
-        let sender = Sender { tracer: provider.tracer("springhead"), propagator: TraceContextPropagator::new() };
+        let (tracer, metrics) = (provider.tracer("springhead"), Arc::clone(metrics));
+        let sender = Sender { tracer, propagator: TraceContextPropagator::new(), metrics };
         Ok(Some(Self { provider, sender: Arc::new(sender) }))
     }
 
@@ -141,6 +144,10 @@ impl Spans for Sender {
         if request.status.is_none_or(|status| status >= 500) {
             span.set_status(Status::error(request.outcome));
         }
+        // What is left out by the sampler is none.
+        if span.is_recording() {
+            self.metrics.housekeeping.spans.inc();
+        }
         span.end_with_timestamp(request.at);
     }
 }
@@ -165,13 +172,18 @@ impl Extractor for Parent<'_> {
 struct WatchedExporter {
     exporter: SpanExporter,
     trouble: AtomicBool,
+    metrics: Arc<Metrics>,
 }
 
 impl opentelemetry_sdk::trace::SpanExporter for WatchedExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let count = batch.len() as u64;
         let sent = self.exporter.export(batch).await;
         match &sent {
-            Ok(()) => self.trouble.store(false, Ordering::Relaxed),
+            Ok(()) => {
+                self.trouble.store(false, Ordering::Relaxed);
+                self.metrics.housekeeping.spans_sent.inc_by(count);
+            }
             Err(error) => {
                 if !self.trouble.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, "traces can't be sent and are lost: is the collector at otlp_endpoint running?");

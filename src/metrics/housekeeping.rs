@@ -9,6 +9,12 @@ pub struct HousekeepingMetrics {
     pub access_log_lines: Count,
     /// Access log lines lost: what they go to was slower than the requests, or failed.
     pub access_log_lines_dropped: Count,
+    /// Lines of the server's own log that were lost for the same reasons.
+    pub log_lines_dropped: Count,
+    /// Spans that were made for the collector of traces.
+    pub spans: Count,
+    /// Those that it has taken.
+    pub spans_sent: Count,
     /// Versions of playlists whose news was not written down for the next start.
     pub histories_dropped: Count,
     /// Duties in the background that have ended before the server.
@@ -25,6 +31,13 @@ impl HousekeepingMetrics {
                 "Access log lines lost: what they go to was slower than the requests, or failed",
                 &new.access_log_lines_dropped,
             ),
+            (
+                "log_lines_dropped",
+                "Lines of the server's own log lost: what reads stderr was too slow, or writing there failed",
+                &new.log_lines_dropped,
+            ),
+            ("spans", "Spans of requests that were made for the collector of traces", &new.spans),
+            ("spans_sent", "Spans that the collector has taken; those that it never takes are lost", &new.spans_sent),
             (
                 "histories_dropped",
                 "Versions of playlists whose segments were not written down for the time after a restart: the disk was too slow, or failed",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::dashboard::dashboards;
-use crate::harness::{Finally, Origin, bytes, eventually};
+use crate::harness::{BINARY, Finally, Origin, Process, bytes, eventually};
 use crate::metrics_page::{ToldMetric, labels_of, rows, wrong_labels};
 use crate::programs::program;
 use crate::wire::{Request, Wire};
@@ -141,6 +141,36 @@ fn what_has_just_expired_is_told_from_what_was_never_there() {
         (origin.metric("springhead_http_requests_total{outcome=\"expired\"}") > 0.0).then_some(())
     });
     assert!(seen.is_some());
+}
+
+#[test]
+fn lines_of_the_log_that_nobody_can_have_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Command::new(BINARY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
+        .arg(folder.path())
+        .env_remove("SPRINGHEAD_SIGNING_KEY")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let server = Process(server);
+    let admin: SocketAddr = lines
+        .by_ref()
+        .filter_map(|line| serde_json::from_str::<Value>(&line.unwrap()).ok())
+        .find_map(|line| line["admin_address"].as_str().filter(|_| line["message"] == "started")?.parse().ok())
+        .expect("it starts");
+    let text = || Request::new("GET", "/metrics").send(admin).text();
+    assert!(text().contains("springhead_log_lines_dropped_total 0"), "{}", text());
+    // Nobody reads any more, and each reload is a line.
+    drop(lines);
+    let is_counted = || {
+        assert!(Command::new("kill").args(["-HUP", &server.0.id().to_string()]).status().unwrap().success());
+        (!text().contains("springhead_log_lines_dropped_total 0")).then_some(())
+    };
+    assert!(eventually(Duration::from_secs(20), is_counted).is_some());
 }
 
 #[test]

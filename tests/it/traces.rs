@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::harness::Origin;
+use crate::harness::{Origin, eventually};
 use crate::wire::Request;
 
 /// A request's head and body.
@@ -73,7 +73,8 @@ fn holds(haystack: &[u8], needle: impl AsRef<[u8]>) -> bool {
 #[test]
 fn each_request_is_a_span_without_any_key_in_it() {
     let collector = Collector::start();
-    let mut origin = Origin::start_with(&["--otlp-endpoint", &collector.url()]);
+    let soon = [("OTEL_BSP_SCHEDULE_DELAY".to_owned(), "100".to_owned())];
+    let mut origin = Origin::start_in(&["--otlp-endpoint", &collector.url()], &soon);
     origin.store("show/a.ts", "media");
     let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
     let get = Request::new("GET", format!("{}?token={}&hello=1", origin.path("show/a.ts"), origin.player));
@@ -83,6 +84,9 @@ fn each_request_is_a_span_without_any_key_in_it() {
     let astray = Request::new("GET", origin.path(&origin.encoder)).bearer(&origin.player);
     assert_eq!(astray.header("traceparent", format!("00-{}-{parent}-01", origin.encoder)).send(origin.address).status, 404);
     assert_eq!(Request::new("GET", "/livez").send(origin.address).status, 200);
+    let counted = ["springhead_spans_total", "springhead_spans_sent_total"];
+    let is_counted = || counted.iter().all(|name| origin.metric(name) > 2.5).then_some(());
+    assert!(eventually(Duration::from_secs(20), is_counted).is_some(), "{}", origin.metrics());
     origin.stop();
 
     let got = collector.got.lock();
