@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::duties::Duties;
 use super::shared_made::SharedMade;
 use super::shared_revocations::SharedRevocations;
+use super::told_reasons::ToldReasons;
 
 /// How long after one that failed it is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -38,9 +39,9 @@ impl CatchUp {
 
     /// Asks for all of it until that succeeds. Why it does not is in the log. Cancel-safe.
     pub(super) async fn whole(&self) {
-        let mut has_said = false;
+        let mut reasons = ToldReasons::default();
         while let Err(error) = self.once().await {
-            if !std::mem::replace(&mut has_said, true) {
+            if reasons.is_new(&error) {
                 tracing::warn!(error, "waiting for what the other nodes have revoked and made: nothing is answered before");
             }
             tokio::time::sleep(AGAIN).await;

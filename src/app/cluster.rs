@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::catch_up::CatchUp;
 use super::settings::Settings;
+use super::told_reasons::ToldReasons;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::origin::Origin;
@@ -109,7 +110,7 @@ pub(super) async fn join(shared: &SharedStore, web: &Web) -> anyhow::Result<()> 
 pub(super) async fn watch(shared: SharedStore, web: Web, catch_up: CatchUp, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut silent: Option<tokio::time::Instant> = None;
     let mut is_told = false;
-    let mut faults = Vec::new();
+    let (mut faults, mut reasons) = (Vec::new(), ToldReasons::default());
     while !stop.is_cancelled() {
         let trouble = shared.trouble();
         metrics.cluster().up.set(u64::from(trouble.is_none()));
@@ -120,20 +121,39 @@ pub(super) async fn watch(shared: SharedStore, web: Web, catch_up: CatchUp, metr
         faults = now;
         match (trouble, silent) {
             (None, None) => {}
-            // What was revoked meanwhile is in force before load balancers send anybody.
-            (None, Some(_)) if is_told && catch_up.once().await.is_err() => {}
             (None, Some(since)) => {
-                tracing::info!(milliseconds = since.elapsed().as_millis(), "the engine that the nodes share answers again");
-                silent = None;
-                if std::mem::take(&mut is_told) && !stop.is_cancelled() {
-                    web.set_ready(true);
+                // What was revoked meanwhile is in force before load balancers send anybody.
+                let caught_up = if is_told { catch_up.once().await } else { Ok(()) };
+                match caught_up {
+                    Ok(()) => {
+                        tracing::info!(
+                            milliseconds = since.elapsed().as_millis(),
+                            "the engine that the nodes share answers again"
+                        );
+                        (silent, reasons) = (None, ToldReasons::default());
+                        if std::mem::take(&mut is_told) && !stop.is_cancelled() {
+                            web.set_ready(true);
+                        }
+                    }
+                    Err(error) if !stop.is_cancelled() => {
+                        if reasons.is_new(&error) {
+                            tracing::warn!(
+                                error,
+                                "the engine that the nodes share answers again; load balancers are sent away until what the other nodes have \
+                                 revoked and made is in force here"
+                            );
+                        }
+                        web.set_unready(format!("waiting for what the other nodes have revoked and made: {error}"));
+                    }
+                    Err(_) => {}
                 }
             }
             (Some((trouble, _)), None) => {
                 tracing::warn!(trouble, "the engine that the nodes share does not answer: uploads and playlists wait for it");
                 silent = Some(tokio::time::Instant::now());
             }
-            (Some((trouble, _)), Some(since)) if since.elapsed() >= UNREADY && !is_told => {
+            // Told again each time: what was wrong before may have been something else.
+            (Some((trouble, _)), Some(since)) if since.elapsed() >= UNREADY && !stop.is_cancelled() => {
                 is_told = true;
                 web.set_unready(format!("the engine that the nodes share does not answer: {trouble}"));
             }

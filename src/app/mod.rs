@@ -56,6 +56,7 @@ mod telemetry;
 mod tickets;
 mod token;
 mod token_report;
+mod told_reasons;
 mod traces;
 mod variables;
 mod viewer_key;

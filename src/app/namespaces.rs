@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 
 use serde_json::{Map, Value};
 
@@ -72,7 +73,9 @@ impl Reloader {
         condition: &Condition,
     ) -> Result<(Option<NamespaceReport>, Option<NamespaceReport>), ControlRefused> {
         let JudgedChange { name, before, text } = self.judge(name, change, condition)?;
-        let after = self.put_namespace(&name, text.as_deref())?;
+        let after = self.put_namespace(&name, text.as_deref()).inspect_err(|ControlRefused { detail, .. }| {
+            tracing::error!(namespace = %name, detail, "a namespace can't be changed");
+        })?;
         Ok((before, after))
     }
 
@@ -109,7 +112,7 @@ impl Reloader {
         Ok(JudgedChange { name, before, text })
     }
 
-    /// Writes the rules of one down, or removes them, and puts that in force: how it is.
+    /// Writes the rules of one down, or removes them, and puts that in force: how it is. Why it can't be is for its caller to tell.
     pub(super) fn put_namespace(
         &mut self,
         name: &Namespace,
@@ -119,7 +122,8 @@ impl Reloader {
         let path = folder.join(format!("{name}.toml"));
         let old = fs::read_to_string(&path).ok();
         let put = |text: Option<&str>| match text {
-            None => kept::remove(&path),
+            // Somebody else may have removed it.
+            None => kept::remove(&path).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }),
             Some(text) => {
                 self.data.make_folder(&folder).map_err(|error| std::io::Error::other(format!("{error:#}")))?;
                 self.data.replace(&path, text)
@@ -132,14 +136,13 @@ impl Reloader {
             ControlRefused::new(Code::DeclaredInFile, detail)
         })?;
         // The settings alone: a key file of no use would say no to what is in force by then.
-        if let Err(faults) = self.reload_settings() {
+        if let Err(faults) = self.take_settings() {
             // As it was: what is in force did not change.
             let _ = match old {
                 Some(old) => self.data.replace(&path, &old),
                 None => kept::remove(&path),
             };
-            let detail = format!("nothing is changed, for the settings can't be read as they are: {}", faults.join("; "));
-            return Err(ControlRefused::new(Code::InUse, detail));
+            return Err(unreadable(&faults));
         }
         Ok(self.report_of(name))
     }
@@ -156,24 +159,44 @@ impl Reloader {
         self.settings.namespaces.contains_key(name).then(|| self.report(name))
     }
 
-    /// Brings those that were made here to what all nodes have, by name. What is of no use here is left out, and in the log.
-    pub(super) fn make_as(&mut self, all: &BTreeMap<Namespace, String>) {
+    /// Brings those that were made here to what all nodes have, by name. Rules that this release makes nothing of are left out. What is not so
+    /// here is in the log, once.
+    ///
+    /// # Errors
+    /// What else is not so here: it may be, when it is tried again.
+    pub(super) fn make_as(&mut self, all: &BTreeMap<Namespace, String>) -> Result<(), String> {
         let folder = self.settings.data_dir.join(MADE_FOLDER);
         let text_of = |name: &Namespace| fs::read_to_string(folder.join(format!("{name}.toml"))).ok();
         let gone: Vec<_> = self.made.keys().filter(|name| !all.contains_key(*name)).map(|name| (name.clone(), None)).collect();
         let new = all.iter().filter(|(name, text)| text_of(name).as_ref() != Some(*text));
         let changes: Vec<_> = gone.into_iter().chain(new.map(|(name, text)| (name.clone(), Some(text.as_str())))).collect();
+        let (mut unlike, mut failed) = (Vec::new(), Vec::new());
         for (namespace, text) in changes {
             match self.put_namespace(&namespace, text) {
                 Ok(_) => {
                     tracing::info!(%namespace, "a namespace is as the admin API of one of the nodes has made or changed it, or gone");
                 }
-                Err(ControlRefused { detail, .. }) => tracing::error!(
-                    %namespace,
-                    detail,
-                    "a namespace that the admin API of a node has made, changed or removed is not so here"
-                ),
+                Err(ControlRefused { detail, .. }) => {
+                    let told = format!("{namespace}: {detail}");
+                    if !self.unlike.contains(&told) {
+                        tracing::error!(
+                            %namespace,
+                            detail,
+                            "a namespace that the admin API of a node has made, changed or removed is not so here"
+                        );
+                    }
+                    if text.is_none_or(|text| self.settings.faults_of_made(&namespace, text).is_empty()) {
+                        failed.push(told.clone());
+                    }
+                    unlike.push(told);
+                }
             }
+        }
+        self.unlike = unlike;
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("namespaces are not as the other nodes have them: {}", failed.join("; ")))
         }
     }
 
@@ -208,6 +231,12 @@ impl Reloader {
     }
 }
 
+/// Why nothing is changed where these are the faults of the settings.
+pub(super) fn unreadable(faults: &[String]) -> ControlRefused {
+    let detail = format!("nothing is changed, for the settings can't be read as they are: {}", faults.join("; "));
+    ControlRefused::new(Code::InUse, detail)
+}
+
 /// Whether it may be changed so.
 fn allow(before: Option<&NamespaceReport>, change: &NamespaceChange, condition: &Condition) -> Result<(), ControlRefused> {
     let refused = |code, detail: String| Err(ControlRefused::new(code, detail));
@@ -238,5 +267,85 @@ fn allow(before: Option<&NamespaceReport>, change: &NamespaceChange, condition: 
             let detail = "it is there already: read it, and send its ETag as If-Match".to_owned();
             refused(Code::ConditionRequired, detail)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::super::Failure;
+    use super::super::data_dir::DataDir;
+    use super::super::settings::{Given, Loaded, Overrides, Settings};
+    use super::super::telemetry::Logs;
+    use super::*;
+    use crate::auth::key::KeyRing;
+    use crate::auth::signing::SigningKey;
+    use crate::auth::verify::Verifier;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::origin::Origin;
+    use crate::web::{ConnectionLimits, Limits, Timeouts, Web};
+
+    /// A server in this folder, whose settings can't be read while that is so.
+    fn reloader(folder: &Path, is_broken: &Arc<AtomicBool>) -> Reloader {
+        let given = Given { name: "--data-dir".to_owned(), value: folder.to_str().unwrap().to_owned() };
+        let overrides = Overrides { data_dir: Some(given), ..Overrides::default() };
+        let is_broken = Arc::clone(is_broken);
+        let load = move |made_in: Option<&Path>| {
+            if is_broken.load(Ordering::Relaxed) {
+                return Err(Failure::Usage("settings.toml:3: no such key".to_owned()));
+            }
+            Settings::load_all(None, &overrides, made_in).map_err(|faults| Failure::Usage(faults.to_string()))
+        };
+        let Loaded { settings, places, made, .. } = load(None).unwrap();
+        let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::new()));
+        let verifier = Arc::new(Verifier::new(KeyRing::new(&[SigningKey::generate()]).unwrap(), clock.clone()));
+        let origin = Origin::new([], 1, clock, &metrics);
+        let limits = Limits { timeouts: Timeouts::default(), drain: Duration::ZERO, connections: ConnectionLimits::default() };
+        let web = Web::new(origin.clone(), Arc::clone(&verifier), metrics, limits, None);
+        Reloader {
+            load: Box::new(load),
+            settings,
+            places,
+            are_of_empty_file: false,
+            made,
+            unlike: Vec::new(),
+            waiting: Vec::new(),
+            origin,
+            web,
+            logs: Logs::unheard(),
+            certificates: <[Arc<tokio::sync::Notify>; 2]>::default(),
+            data: DataDir::new(folder),
+            verifier,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_put_in_force_now_is_when_it_can() {
+        let (folder, is_broken) = (tempfile::tempdir().unwrap(), Arc::new(AtomicBool::new(false)));
+        let mut reloader = reloader(folder.path(), &is_broken);
+        let name = |name: &str| Namespace::parse(name).unwrap();
+        let mut all = BTreeMap::from([(name("x"), "default_ttl = \"2h\"\n".to_owned())]);
+        is_broken.store(true, Ordering::Relaxed);
+        for _ in 0..2 {
+            let refused = reloader.make_as(&all).unwrap_err();
+            assert!(refused.contains("x: ") && refused.contains("settings.toml:3: no such key"), "{refused}");
+            assert!(reloader.report_of(&name("x")).is_none() && reloader.made_here().is_empty(), "nothing is left of it");
+            assert_eq!(reloader.unlike.len(), 1, "told once");
+        }
+        is_broken.store(false, Ordering::Relaxed);
+        // Of a later release: what else there is counts all the same.
+        all.insert(name("y"), "of_later = true\n".to_owned());
+        assert_eq!(reloader.make_as(&all), Ok(()));
+        assert!(reloader.report_of(&name("x")).is_some() && reloader.report_of(&name("y")).is_none());
+        assert!(matches!(&*reloader.unlike, [told] if told.starts_with("y: ")), "{:?}", reloader.unlike);
+        // Whose file somebody has removed is removed all the same.
+        fs::remove_file(folder.path().join(MADE_FOLDER).join("x.toml")).unwrap();
+        assert_eq!(reloader.make_as(&BTreeMap::new()), Ok(()));
+        assert!(reloader.report_of(&name("x")).is_none() && reloader.unlike.is_empty());
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Reloader {
     pub(super) are_of_empty_file: bool,
     /// The namespaces that the admin API has made.
     pub(super) made: MadeNamespaces,
+    /// Which of them are not here as all nodes have them, and why, as it was last told.
+    pub(super) unlike: Vec<String>,
     /// What waits for the next start.
     pub(super) waiting: Vec<SettingChange>,
     pub(super) origin: Origin,
@@ -61,6 +63,10 @@ fn gone(data: &DataDir, file: &str, why: &str) -> anyhow::Error {
     anyhow::anyhow!("there is no {} any more: put it back from your backup, and reload; {why}", place.display())
 }
 
+fn unread_viewer_keys(error: &str) -> String {
+    format!("the viewer keys are not reloaded, and those that were in force stay: {error}")
+}
+
 fn in_both(name: &str, one: &Settings, other: &Settings) -> bool {
     [one, other].iter().all(|settings| settings.namespaces.keys().any(|namespace| namespace.as_str() == name))
 }
@@ -87,7 +93,12 @@ impl Reloader {
     pub(super) fn reload(&mut self) -> Result<ReloadedSettings, Vec<String>> {
         // Files may stay the same and their content not; the watch finds out.
         self.certificates.iter().for_each(|watch| watch.notify_one());
-        let refused = [self.reload_signing_keys(), self.reload_viewer_keys(false)];
+        let signing_keys = self.reload_signing_keys();
+        let viewer_keys = self.reload_viewer_keys(false).map_err(|error| {
+            tracing::error!(error, "the viewer keys are not reloaded: those that were in force stay");
+            unread_viewer_keys(&error)
+        });
+        let refused = [signing_keys, viewer_keys];
         let mut refused: Vec<_> = refused.into_iter().filter_map(Result::err).collect();
         let all = match self.reload_settings() {
             Ok(all) => all,
@@ -113,43 +124,50 @@ impl Reloader {
     /// # Errors
     /// What is wrong with them, in the log as well: then nothing at all is changed.
     pub(super) fn reload_settings(&mut self) -> Result<ReloadedSettings, Vec<String>> {
-        let Loaded { settings: mut new, places, made, empty_file, .. } = match (self.load)(Some(&self.settings.data_dir)) {
-            // Editors empty a file before they write it, and on a full disk it stays so: nobody means that by it.
-            Ok(Loaded { empty_file: Some(file), .. }) if !self.are_of_empty_file => {
-                let fault = format!(
-                    "{}: there is no setting in it any more, and what is in force is from one that had some: write it again, and reload; \
-                     to go on with the defaults alone, restart the server with it",
-                    file.display()
-                );
+        self.take_settings().inspect_err(|faults| {
+            for fault in faults {
                 tracing::error!(fault, "the settings are not reloaded: what was in force stays");
-                return Err(vec![fault]);
             }
-            Ok(loaded) => loaded,
-            Err(Failure::Usage(faults)) => {
-                for fault in faults.lines() {
-                    tracing::error!(fault, "the settings are not reloaded: what was in force stays");
-                }
-                return Err(faults.lines().map(str::to_owned).collect());
-            }
-            Err(Failure::Failed(error)) => {
-                tracing::error!(error = format!("{error:#}"), "the settings are not reloaded: what was in force stays");
-                return Err(vec![format!("{error:#}")]);
-            }
-            Err(Failure::Told) => return Err(Vec::new()),
-        };
+        })
+    }
+
+    /// The same for who tells himself what is wrong: it is not in the log.
+    ///
+    /// # Errors
+    /// What is wrong with them: then nothing at all is changed.
+    pub(super) fn take_settings(&mut self) -> Result<ReloadedSettings, Vec<String>> {
+        let Loaded { settings: mut new, places, made, empty_file, .. } = self.read_settings()?;
         for said in Resources::read(&self.settings.data_dir).fit(&mut new) {
             tracing::warn!("{said}");
         }
         // Before the settings are in force that turn viewers on.
         if viewer_key::is_needed(&new)
             && self.web.viewers().key_ids().is_empty()
-            && let Err(refused) = self.reload_viewer_keys(true)
+            && let Err(error) = self.reload_viewer_keys(true)
         {
-            tracing::error!("the settings are not reloaded: what was in force stays");
-            return Err(vec![refused]);
+            return Err(vec![unread_viewer_keys(&error)]);
         }
         (self.places, self.made, self.are_of_empty_file) = (places, made, empty_file.is_some());
         Ok(self.put_in_force(&new))
+    }
+
+    /// Reads the settings as they are now. Nothing is changed by it.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) fn read_settings(&self) -> Result<Loaded, Vec<String>> {
+        match (self.load)(Some(&self.settings.data_dir)) {
+            // Editors empty a file before they write it, and on a full disk it stays so: nobody means that by it.
+            Ok(Loaded { empty_file: Some(file), .. }) if !self.are_of_empty_file => Err(vec![format!(
+                "{}: there is no setting in it any more, and what is in force is from one that had some: write it again, and reload; to go on \
+                 with the defaults alone, restart the server with it",
+                file.display()
+            )]),
+            Ok(loaded) => Ok(loaded),
+            Err(Failure::Usage(faults)) => Err(faults.lines().map(str::to_owned).collect()),
+            Err(Failure::Failed(error)) => Err(vec![format!("{error:#}")]),
+            Err(Failure::Told) => Err(Vec::new()),
+        }
     }
 
     /// Puts settings in force, as far as that can be done without a restart: what differs.
@@ -196,15 +214,7 @@ impl Reloader {
         } else {
             viewer_key::load(&self.data, signing_keys.iter().map(String::as_str), make)
         };
-        let keys = match loaded {
-            Ok(keys) => keys,
-            Err(error) => {
-                let error = format!("{error:#}");
-                let told = format!("the viewer keys are not reloaded, and those that were in force stay: {error}");
-                tracing::error!(error, "the viewer keys are not reloaded: those that were in force stay");
-                return Err(told);
-            }
-        };
+        let keys = loaded.map_err(|error| format!("{error:#}"))?;
         let now: Vec<_> = keys.ids().map(str::to_owned).collect();
         // Others under the same ids, too: public keys, and Akamai's, which have none.
         self.web.viewers().replace_keys(keys);

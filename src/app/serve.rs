@@ -213,6 +213,7 @@ async fn serve(
         places,
         are_of_empty_file: empty_file.is_some(),
         made,
+        unlike: Vec::new(),
         waiting: Vec::new(),
         origin: origin.clone(),
         web: web.clone(),

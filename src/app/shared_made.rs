@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{DataDir, KeyRecord};
-use super::namespaces::JudgedChange;
+use super::namespaces::{JudgedChange, unreadable};
 use super::reload::{LoopErrand, Reloader};
+use super::told_reasons::ToldReasons;
 use crate::auth::grant::KeyId;
 use crate::model::id::Namespace;
 use crate::store::StoreError;
@@ -23,6 +24,8 @@ use crate::web::problem::code::Code;
 
 /// How often the data directory is looked at, where commands write records of keys.
 const EVERY: Duration = Duration::from_millis(250);
+/// How long after a try that failed it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// So often a change is judged anew, where others come in between.
 const TRIES: usize = 8;
 /// The names of texts: of namespaces, of records of keys; and the one that says that namespaces are there as the nodes have them.
@@ -83,10 +86,13 @@ impl SharedMade {
 
     /// Brings what is in force here to what all nodes have, which this hands over. By the server's loop alone, one after the other: so nothing
     /// older comes in force after something newer.
-    fn brought_to(&self, reloader: &mut Reloader) -> BTreeMap<Namespace, String> {
+    ///
+    /// # Errors
+    /// Why not all of it is in force here: it is to be tried again.
+    fn brought_to(&self, reloader: &mut Reloader) -> Result<BTreeMap<Namespace, String>, String> {
         let all = self.namespaces().unwrap_or_default();
-        reloader.make_as(&all);
-        all
+        reloader.make_as(&all)?;
+        Ok(all)
     }
 
     /// Makes, changes or removes a namespace, on all nodes.
@@ -103,11 +109,16 @@ impl SharedMade {
             let changed = self.shared.change_text(&text_name, standing.as_deref(), text.as_deref()).await;
             if changed.map_err(|error| unshared(&error))? {
                 let made = self.clone();
-                let after = self.ask(move |reloader| {
-                    made.brought_to(reloader);
-                    reloader.report_of(&name)
+                let after = self.ask(move |reloader| -> Result<_, ControlRefused> {
+                    made.brought_to(reloader).map_err(|error| {
+                        let detail = format!(
+                            "the other nodes have this change; this one has not, and takes it up by itself when what is wrong is mended: {error}"
+                        );
+                        ControlRefused::new(Code::InUse, detail)
+                    })?;
+                    Ok(reloader.report_of(&name))
                 });
-                return Ok((before, after.await?));
+                return Ok((before, after.await??));
             }
         }
         Err(ControlRefused::new(Code::InUse, "others change this namespace all the time: nothing is changed, ask again"))
@@ -129,7 +140,11 @@ impl SharedMade {
         self.begun().await.map_err(|error| unshared(&error))?;
         let made = self.clone();
         let judged = move |reloader: &mut Reloader| {
-            let all = made.brought_to(reloader);
+            let all = made.brought_to(reloader).map_err(|error| {
+                ControlRefused::new(Code::InUse, format!("nothing is changed, for this node is not as the others are: {error}"))
+            })?;
+            // Else the others would have it, and this one would not.
+            reloader.read_settings().map_err(|faults| unreadable(&faults))?;
             let standing = all.iter().find(|(known, _)| known.as_str() == name).map(|(_, text)| text.clone());
             Ok((reloader.judge(&name, &change, &condition)?, standing))
         };
@@ -163,24 +178,29 @@ impl SharedMade {
 
     /// Brings what was made to the data directory and to the engine, until `stop`.
     pub(super) async fn share(self, stop: CancellationToken) {
-        let (mut trouble, mut known, mut seen) = (None, None, None);
+        let (mut reasons, mut known, mut seen) = (ToldReasons::default(), None, None);
         while !stop.is_cancelled() {
             let told = match self.exchange(&mut known, &mut seen).await {
                 Ok(true) => None,
                 Ok(false) => Some("the engine that the nodes share has no room".to_owned()),
                 Err(error) => Some(error),
             };
-            // One that is about to end has nobody any more who would put it in force.
-            if let Some(error) = told.as_ref().filter(|_| trouble.is_none() && !stop.is_cancelled()) {
-                tracing::warn!(
+            match &told {
+                // One that is about to end has nobody any more who would put it in force.
+                Some(error) if !stop.is_cancelled() && reasons.is_new(error) => tracing::warn!(
                     error,
                     "namespaces and keys that the admin API makes are not shared with the other nodes until they are again"
-                );
+                ),
+                None if reasons.are_over() => {
+                    tracing::info!("namespaces and keys that the admin API makes are shared with the other nodes again");
+                }
+                _ => {}
             }
-            trouble = told;
+            // What could not be put in force is written and taken back with each try.
+            let rest = if told.is_some() { AGAIN } else { EVERY };
             tokio::select! {
                 () = self.shared.text_changed() => {}
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(rest) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -193,12 +213,20 @@ impl SharedMade {
         seen: &mut Option<SeenKeys>,
     ) -> Result<bool, String> {
         let has_begun = has_room(&self.begun().await)?;
+        let are_in_force = self.exchange_namespaces(known).await;
+        // Keys are in force also where namespaces are not.
+        let have_room = self.exchange_keys(seen).await?;
+        are_in_force?;
+        Ok(have_room && has_begun)
+    }
+
+    async fn exchange_namespaces(&self, known: &mut Option<BTreeMap<Namespace, String>>) -> Result<(), String> {
         if *known != self.namespaces() {
             let made = self.clone();
             let all = self.ask(move |reloader| made.brought_to(reloader)).await.map_err(|refused| refused.detail)?;
-            *known = Some(all);
+            *known = Some(all?);
         }
-        Ok(self.exchange_keys(seen).await? && has_begun)
+        Ok(())
     }
 
     async fn exchange_keys(&self, seen: &mut Option<SeenKeys>) -> Result<bool, String> {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir::DataDir;
 use super::key_watch::ApiKeysInForce;
+use super::told_reasons::ToldReasons;
 use super::viewer_revocations::{ListStamp, RevocationList};
 use crate::auth::grant::KeyId;
 use crate::model::clock::WallTime;
@@ -96,17 +97,17 @@ impl SharedRevocations {
 
     /// Shares them until `stop`.
     pub(super) async fn share(self, stop: CancellationToken) {
-        let mut trouble = None;
+        let mut reasons = ToldReasons::default();
         while !stop.is_cancelled() {
             let told = async { if self.exchange().await? { self.put_in_force().await } else { Ok(()) } };
-            let told = told.await.err();
-            if let Some(error) = told.as_ref().filter(|_| trouble.is_none()) {
-                tracing::warn!(
+            match told.await {
+                Err(error) if reasons.is_new(&error) => tracing::warn!(
                     error,
                     "revocations are not shared with the other nodes: revoke on each of them until they are again"
-                );
+                ),
+                Ok(()) if reasons.are_over() => tracing::info!("revocations are shared with the other nodes again"),
+                _ => {}
             }
-            trouble = told;
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
                 () = stop.cancelled() => {}

@@ -52,6 +52,14 @@ impl Logs {
         Self { _guard: Arc::new(guard), level, lost }
     }
 
+    /// Logging that nobody hears.
+    #[cfg(test)]
+    pub(super) fn unheard() -> Self {
+        let (_, guard) = NonBlockingBuilder::default().finish(io::sink());
+        let (_, level) = reload::Layer::new(targets(LogLevel::Error));
+        Self { _guard: Arc::new(guard), level }
+    }
+
     /// Changes which lines there are.
     pub(super) fn set_level(&self, level: LogLevel) {
         // It fails only when logging has ended.

@@ -111,6 +111,26 @@ fn a_node_that_was_away_has_caught_up_when_it_is_ready_again() {
     assert_eq!(read(a, &good, "show/p.m3u8").text(), playlist(8, 3));
 }
 
+/// What keeps it from being ready is named, once the engine is there again.
+#[test]
+fn a_node_that_can_not_catch_up_says_why() {
+    let cluster = Cluster::start(2, "");
+    let b = &cluster.nodes[1];
+    let why = || Request::new("GET", "/readyz").send(b.admin).text();
+    let names = |what: &str| eventually(Duration::from_secs(20), || why().contains(what).then_some(())).is_some();
+    cluster.links[1].cut();
+    assert!(names("the engine that the nodes share does not answer"), "{}", why());
+    let file = b.data_dir().join("viewer_revocations.json");
+    std::fs::write(&file, r#"{ "format": 99, "revocations": [] }"#).unwrap();
+    cluster.links[1].heal();
+    assert!(names("waiting for what the other nodes have revoked and made: a newer Springhead wrote"), "{}", why());
+    let said = |line: &Value| line["error"].as_str().is_some_and(|error| error.contains("viewer_revocations.json, in form 99"));
+    let lines = eventually(Duration::from_secs(20), || b.log().into_iter().rfind(said).map(|line| line["message"].to_string()));
+    assert!(lines.is_some(), "{:?}", b.log());
+    std::fs::remove_file(&file).unwrap();
+    assert!(is_ready_within(b, Duration::from_secs(20)), "{}", why());
+}
+
 /// All servers of a cluster at once: they come back empty.
 #[test]
 fn an_engine_that_was_away_is_told_what_there_was_and_what_was_revoked_meanwhile() {

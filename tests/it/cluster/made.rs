@@ -107,6 +107,29 @@ fn what_is_made_on_one_node_is_in_force_on_all() {
 }
 
 #[test]
+fn what_a_node_can_not_put_in_force_is_there_when_its_settings_are_mended() {
+    const PLACE: &str = "/v1/namespaces/sports";
+    const OTHER: &str = "/v1/namespaces/other";
+    let cluster = Cluster::start(2, "");
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    let (file, rules) = (cluster.config(1), || Some(json!({ "durable": "off" })));
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{good}no_such_rule = 1\n")).unwrap();
+    let refused = ask(b, "PUT", OTHER, rules(), &[]);
+    assert!(refused.status == 409 && refused.text().contains("no_such_rule"), "{}", refused.text());
+    assert!(!has(a, OTHER), "nobody has what that node could not have itself");
+    assert_eq!(ask(a, "PUT", PLACE, rules(), &[]).status, 200);
+    let told = "a namespace that the admin API of a node has made, changed or removed is not so here";
+    let said = b.wait_for_log(told);
+    assert!(said["namespace"] == "sports" && said["detail"].as_str().unwrap().contains("no_such_rule"), "{said}");
+    let refused = ask(b, "PUT", OTHER, rules(), &[]);
+    assert!(refused.status == 409 && refused.text().contains("not as the others are"), "{}", refused.text());
+    std::fs::write(&file, good).unwrap();
+    soon("it is there, without another change", || has(b, PLACE));
+    assert_eq!(b.log().iter().filter(|line| line["message"] == told).count(), 1, "told once");
+}
+
+#[test]
 fn of_two_who_change_one_namespace_on_two_nodes_one_is_told() {
     const PLACE: &str = "/v1/namespaces/show";
     let cluster = Cluster::start(2, "");
