@@ -81,21 +81,42 @@ impl Hosted {
             PublishedBeside::Copy(public, draft, compared) => {
                 let Some(_turn) = self.public_turn(&public).await else { return self.look_later(source, LooksFor::Copy) };
                 drop(turn);
-                if let Some(shared) = self.durable_tier.shared() {
-                    // Nothing is lost where it fails: other nodes look at it, too.
-                    let _ = self.publish_copy(shared, (source, &public), *draft, &compared, false).await;
-                    return;
-                }
-                // The other source's may have been composed meanwhile.
-                let is_media = matches!(draft.understood, Some(Understood::Hls(Playlist::Media(_))));
-                if is_media && self.public_before(&public).await.is_some() {
-                    return;
-                }
-                self.work.public.forget(source);
-                if self.is_shown(&public, source, draft.understood.as_ref(), &compared) {
-                    self.publish(&public, *draft, None).await;
-                }
+                self.show_copy((source, &public), *draft, &compared, false).await;
             }
         }
+    }
+
+    /// Makes a copy of what a source has stored what viewers get. To be called in the turn of the public name. Where there is no room for it now it is
+    /// tried again, until there is or the source has something else: of what is written once no next version says it. `is_look`: it was tried
+    /// before, here or by another node.
+    pub(super) async fn show_copy(self: &Arc<Self>, of: (&Key, &Key), draft: Draft, compared: &ManifestPair, is_look: bool) {
+        let is_done = match self.durable_tier.shared() {
+            Some(shared) => self.publish_copy(shared, of, draft, compared, is_look).await.is_ok(),
+            None => self.copy_alone(of, draft, compared, is_look).await,
+        };
+        if !is_done {
+            self.look_later(of.0, LooksFor::CopyOnceMore);
+        }
+    }
+
+    /// The same on a server by itself; `false`, where there was no room for it.
+    async fn copy_alone(
+        self: &Arc<Self>,
+        (source, public): (&Key, &Key),
+        draft: Draft,
+        compared: &ManifestPair,
+        is_look: bool,
+    ) -> bool {
+        // The other source's may have been composed meanwhile.
+        let is_media = matches!(draft.understood, Some(Understood::Hls(Playlist::Media(_))));
+        if is_media && self.public_before(public).await.is_some() {
+            return true;
+        }
+        self.work.public.forget(source);
+        let is_there = || self.hot.peek(public).is_some_and(|there| there.body == draft.body.bytes);
+        if !self.is_shown(public, source, draft.understood.as_ref(), compared) || is_look && is_there() {
+            return true;
+        }
+        self.publish(public, draft, None).await
     }
 }

@@ -448,6 +448,24 @@ mod tests {
         assert_eq!(counted(), [before[0], 1, 1]);
     }
 
+    /// Of a multivariant playlist, which is written once, no next version says it again.
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_for_which_there_was_no_room_is_made_when_there_is() {
+        let world = ComposingOrigin::new();
+        let hosted = world.origin.inner.namespaces.load().get(&world.name).cloned().unwrap();
+        let (source, public) = (world.object("src/master.m3u8"), Key::parse("one/master.m3u8").unwrap());
+        let namespace = world.origin.namespace(&world.name);
+        let mut upload = namespace.put(&world.grant, &source, world.origin.stamp(), PutSpec::default()).await.unwrap();
+        upload.write(texts::MASTER.into()).unwrap();
+        world.origin.inner.store.set_max_in_flight(0);
+        upload.commit().await.unwrap();
+        tokio::time::sleep(ONCE_MORE * 3).await;
+        assert!(hosted.hot.peek(&public).is_none(), "there is no room for it");
+        world.origin.inner.store.set_max_in_flight(1 << 30);
+        tokio::time::sleep(ONCE_MORE * 3).await;
+        assert!(hosted.hot.peek(&public).is_some());
+    }
+
     /// Players keep time lines by the number: sound and picture of one stream have to have the same (RFC 8216bis 6.2.4).
     #[tokio::test]
     async fn renditions_that_begin_together_count_their_discontinuities_from_one_number() {

@@ -19,6 +19,8 @@ pub(super) enum LooksFor {
     List,
     /// What is not composed may have changed.
     Copy,
+    /// There was no room for it.
+    CopyOnceMore,
     /// A source may be out.
     Removal,
 }

@@ -16,7 +16,7 @@ use super::apply::Put;
 use super::beside::{PublishedBeside, TakenUp};
 use super::decide::{Candidate, are_met};
 use super::legible;
-use super::listed::LATER;
+use super::listed::{LATER, ONCE_MORE};
 use super::live::{PlaylistTurn, Understood};
 use super::looks::LooksFor;
 use super::namespace::Hosted;
@@ -203,8 +203,8 @@ impl Hosted {
         Err(OriginError::Busy)
     }
 
-    /// The same for what a source has stored by another node. Nothing is lost where it fails: the next version says it again.
-    async fn copy_again(self: &Arc<Self>, shared: &SharedNamespace, source: &Key) {
+    /// The same for what a source has stored by another node, or when there was no room for it.
+    async fn copy_again(self: &Arc<Self>, source: &Key) {
         let (Some(public), Some(entry)) = (self.public_of(source), self.hot.peek(source)) else { return };
         let meta = &entry.meta;
         let understood = legible::understood(self, source, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
@@ -219,11 +219,15 @@ impl Hosted {
         let Ok(TakenUp::Beside(_, beside)) = taken_up else { return };
         if let PublishedBeside::Copy(public, copy, compared) = *beside {
             let Some(_turn) = self.public_turn(&public).await else { return self.look_later(source, LooksFor::Copy) };
-            let _ = self.publish_copy(shared, (source, &public), *copy, &compared, true).await;
+            // What has come meanwhile is shown by who took it, in this turn before or behind.
+            if self.hot.peek(source).is_some_and(|there| there.meta.etag == entry.meta.etag) {
+                self.show_copy((source, &public), *copy, &compared, true).await;
+            }
         }
     }
 
-    /// Another node has stored something of a source: looks a moment later whether it has gone on with that.
+    /// Another node has stored something of a source: looks a moment later whether it has gone on with that. Or there was no room for what is to come of
+    /// it: tries again.
     pub(super) fn look_later(self: &Arc<Self>, source: &Key, what: LooksFor) {
         let Some(public) = self.public_of(source) else { return };
         let noted = if what == LooksFor::List { public.clone() } else { source.clone() };
@@ -231,18 +235,21 @@ impl Hosted {
             return;
         }
         // In place nobody knows the version but who took it.
-        let after = if public == *source { Duration::ZERO } else { LATER };
+        let after = match what {
+            LooksFor::CopyOnceMore => ONCE_MORE,
+            _ if public == *source => Duration::ZERO,
+            _ => LATER,
+        };
         let (hosted, source) = (Arc::clone(self), source.clone());
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
             if what != LooksFor::Removal {
                 hosted.work.public.looks_now(&noted);
             }
-            match (what, hosted.durable_tier.shared()) {
-                (LooksFor::List, _) => hosted.compose_again(&source).await,
-                (LooksFor::Removal, _) => hosted.side_deleted(&source).await,
-                (LooksFor::Copy, Some(shared)) => hosted.copy_again(shared, &source).await,
-                (LooksFor::Copy, None) => {}
+            match what {
+                LooksFor::List => hosted.compose_again(&source).await,
+                LooksFor::Removal => hosted.side_deleted(&source).await,
+                LooksFor::Copy | LooksFor::CopyOnceMore => hosted.copy_again(&source).await,
             }
         });
     }
