@@ -4,14 +4,15 @@
 //! before anybody is served by it.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -135,6 +136,7 @@ impl<E: Engine> Driver<E> {
             while let Some(news) = self.next_news() {
                 let taken = self.take_up(news, &mut calls, &mut came, &mut silent).await;
                 handle.lane.lock().news_told();
+                handle.gets_on();
                 handle.came.notify_waiters();
                 taken?;
             }
@@ -165,6 +167,7 @@ impl<E: Engine> Driver<E> {
                 }
                 if is_open && held.opened.is_none() {
                     held.opened = Some(now);
+                    handle.gets_on();
                     sign = second_sign(handle.number, now);
                     lane.sign();
                 } else if is_open && now >= sign {
@@ -203,7 +206,8 @@ impl<E: Engine> Driver<E> {
         }
     }
 
-    /// Has a change taken up. What is answered meanwhile is kept. Where the session is over it waits for no body any more, and says so.
+    /// Has a change taken up. What is answered meanwhile is kept. Where the session is over it waits for no body any more, and says so. One that
+    /// can't be taken up, for a fault of this program, is passed over: all nodes meet it, and it had better not end what they share.
     async fn take_up<C: Future<Output = Called<E::Link>>>(
         &self,
         news: NameNews,
@@ -211,7 +215,13 @@ impl<E: Engine> Driver<E> {
         came: &mut VecDeque<Called<E::Link>>,
         silent: &mut watch::Receiver<u64>,
     ) -> Result<(), EngineError> {
-        let mut taking = self.taker.take(news);
+        let (lane, name) = (self.handle.number, ObjectName::clone(&news.name));
+        let taking = AssertUnwindSafe(self.taker.take(news)).catch_unwind();
+        let mut taking = pin!(taking.map(|taken| {
+            if taken.is_err() {
+                tracing::error!(lane, %name, "a change could not be taken up, for a fault of this program: it is passed over");
+            }
+        }));
         let over = loop {
             tokio::select! {
                 biased;
@@ -342,9 +352,11 @@ impl<E: Engine> Driver<E> {
         };
         if is_open && !was_open {
             self.metrics.sessions.inc();
+            handle.gets_on();
         }
         if channel == Channel::Barrier && is_open {
             *handle.confirmed.lock() = Some(asked);
+            handle.gets_on();
             *handle.trouble.lock() = None;
         }
     }
@@ -352,6 +364,7 @@ impl<E: Engine> Driver<E> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pace::STANDS_STILL;
     use super::super::rig::NodeRig;
     use super::*;
     use crate::model::clock::Clock;
@@ -384,6 +397,34 @@ mod tests {
         };
         let (within, ()) = tokio::join!(another, commits);
         assert!(within < Duration::from_secs(1), "{within:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_nobody_drives_any_more_is_told() {
+        let clock = Clock::manual();
+        let rig = NodeRig::start(&clock).await;
+        let pass = async |time: Duration| {
+            for _ in 0..time.as_millis() / 50 {
+                clock.advance(Duration::from_millis(50));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        pass(STANDS_STILL * 3).await;
+        assert_eq!(rig.store.trouble(), None, "it gives signs, though nobody asks for anything");
+        rig.nobody_drives(3);
+        pass(STANDS_STILL).await;
+        let trouble = rig.store.trouble();
+        assert!(matches!(&trouble, Some((told, false)) if told.contains("part 3 of what the nodes share")), "{trouble:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_can_not_be_taken_up_is_passed_over() {
+        let rig = NodeRig::start(&Clock::manual()).await;
+        let sessions = || rig.store.0.lanes[0].lane.lock().session().map(|(number, _)| number);
+        let before = sessions();
+        rig.commit(0, "n/panics.ts", Some(b"x"), NodeRig::described()).await;
+        rig.commit(0, "n/a.ts", Some(b"x"), NodeRig::described()).await;
+        assert!(rig.known(0, "n/a.ts").is_some() && rig.store.trouble().is_none() && sessions() == before);
     }
 
     static SEGMENT: [u8; 900_000] = [7; 900_000];

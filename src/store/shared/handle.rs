@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::commit::Wish;
 use super::engine::{EngineError, LaneNumber};
 use super::errands::{BucketErrand, ErrandNumber};
 use super::lane::{Fresh, Lane};
+use super::pace::STANDS_STILL;
 use super::time::EngineClock;
 use super::{Decision, EngineTime, Indexed, ObjectName, Reply, UploadId, Version};
 use crate::model::clock::Moment;
@@ -28,6 +30,8 @@ pub(super) struct LaneHandle {
     pub(super) came: Notify,
     /// When the last barrier ended.
     pub(super) confirmed: Mutex<Option<Moment>>,
+    /// When it last got on: its session was opened, a barrier has ended, a change been taken up.
+    got_on: Mutex<Option<Instant>>,
     /// Why there is no session, as far as that is known.
     pub(super) trouble: Mutex<Option<EngineError>>,
 }
@@ -65,6 +69,7 @@ impl LaneHandle {
             asks: Notify::new(),
             came: Notify::new(),
             confirmed: Mutex::default(),
+            got_on: Mutex::default(),
             trouble: Mutex::default(),
         }
     }
@@ -135,13 +140,26 @@ impl LaneHandle {
         self.until(|lane| lane.session().is_some_and(|(_, session)| session.is_open()).then_some(())).await;
     }
 
-    /// Whether there is a session; else why not, as far as that is known.
+    /// Whether there is a session that goes on; else why not, as far as that is known.
     pub(super) fn stands(&self) -> Result<(), Option<EngineError>> {
-        if self.lane.lock().session().is_some_and(|(_, session)| session.is_open()) {
-            Ok(())
-        } else {
-            Err(self.trouble.lock().clone())
+        if !self.lane.lock().session().is_some_and(|(_, session)| session.is_open()) {
+            return Err(self.trouble.lock().clone());
         }
+        let got_on = *self.got_on.lock();
+        match got_on.map(|at| at.elapsed()).filter(|since| *since >= STANDS_STILL) {
+            None => Ok(()),
+            Some(since) => {
+                let (number, seconds) = (self.number, since.as_secs());
+                Err(Some(EngineError::Unreachable(format!(
+                    "part {number} of what the nodes share does not get on since {seconds} s; if that stays so, restart this node"
+                ))))
+            }
+        }
+    }
+
+    /// There is somebody who drives it: it gets on.
+    pub(super) fn gets_on(&self) {
+        *self.got_on.lock() = Some(Instant::now());
     }
 
     /// When the last barrier ended: all that was answered before it began is known here.

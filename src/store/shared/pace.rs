@@ -14,6 +14,9 @@ use super::engine::LaneNumber;
 /// How often a node gives a sign of life in each lane, at least. With each it is told who has come to the lane: that has to be before one who comes waits
 /// no longer for that at the gate. All lanes of a primary find it silent together, and give their signs in turn.
 pub(super) const SIGN: Duration = Duration::from_millis(500);
+/// A lane that does not get on for so long stands still, whatever its session says: so long a read waits at the most.
+pub(super) const STANDS_STILL: Duration = Duration::from_secs(3);
+const _: () = assert!(SIGN.as_millis() * 4 < STANDS_STILL.as_millis());
 /// Among so many lanes signs come in turn.
 const TURNS: LaneNumber = 12;
 /// The part of the time without a session that passes between two tries, and how long that is at least and at most.

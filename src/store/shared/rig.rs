@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::changes::{SharedChange, SharedFollower, SharedNews, Teller};
 use super::commit::Wish;
@@ -47,7 +47,8 @@ pub(super) struct NodeRig {
     silence: Arc<Silence<usize>>,
     engines: Vec<MemoryEngine>,
     links: Vec<Arc<Links<RigEngine>>>,
-    _drivers: JoinSet<()>,
+    drivers: Vec<AbortHandle>,
+    _driven: JoinSet<()>,
 }
 
 /// One lane's engine.
@@ -62,13 +63,14 @@ struct RigLink {
     faults: SharedFaults,
 }
 
-/// Wants the bodies of playlists, as a node does.
+/// Wants the bodies of playlists, as a node does. One that is called so makes it panic.
 #[derive(Debug)]
 struct RigFollower(Weak<Sharing>);
 
 impl SharedFollower for RigFollower {
     fn take(&self, change: SharedChange) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            assert!(!change.key.as_str().contains("panics"), "as it was told");
             let SharedNews::Version(version) = change.what else { return };
             if let Some(sharing) = self.0.upgrade().filter(|_| change.key.as_str().ends_with(".m3u8")) {
                 SharedStore(sharing).body_to_follow((&change.namespace, &change.key), &version.known).await;
@@ -149,7 +151,8 @@ impl NodeRig {
         let faults = Arc::new(Mutex::new(faults));
         let follower: Arc<dyn SharedFollower> = Arc::new(RigFollower(Arc::downgrade(&store.0)));
         let _ = store.0.follower.set(Arc::clone(&follower));
-        let (silence, mut drivers, mut bodies) = (Arc::new(Silence::new()), JoinSet::new(), Vec::new());
+        let (silence, mut driven, mut bodies) = (Arc::new(Silence::new()), JoinSet::new(), Vec::new());
+        let mut drivers = Vec::new();
         let (mut engines, mut all_links) = (Vec::new(), Vec::new());
         for handle in &store.0.lanes {
             let engine = MemoryEngine::new(1, of_engines.clone());
@@ -169,11 +172,11 @@ impl NodeRig {
             });
             let (handle, roster) = (Arc::clone(handle), Arc::clone(&store.0.roster));
             let (silence, metrics) = (Arc::clone(&silence), Arc::clone(&store.0.metrics));
-            drivers.spawn(Driver { handle, engine, links, taker, roster, silence, metrics, copies: 0 }.drive());
+            drivers.push(driven.spawn(Driver { handle, engine, links, taker, roster, silence, metrics, copies: 0 }.drive()));
         }
         let _ = store.0.bodies.set(bodies);
         store.opened().await;
-        Self { store, faults, silence, engines, links: all_links, _drivers: drivers }
+        Self { store, faults, silence, engines, links: all_links, drivers, _driven: driven }
     }
 
     /// Which calls are not answered from now on.
@@ -212,6 +215,11 @@ impl NodeRig {
     /// The session of a lane is over.
     pub(super) fn gives_up(&self, lane: usize) {
         self.links[lane].give_up();
+    }
+
+    /// What holds the sessions of a lane is gone.
+    pub(super) fn nobody_drives(&self, lane: usize) {
+        self.drivers[lane].abort();
     }
 
     /// How often it was asked for any.
