@@ -424,7 +424,7 @@ async fn restart(server: &Server, objects: u64) {
         while let Some(object) = list.recv().await {
             first.get_or_insert_with(|| began.elapsed());
             let object = object.unwrap();
-            found.insert(object.key, object.attributes.unwrap());
+            found.insert(object.key, object.attributes.unwrap().unwrap());
         }
         eprintln!(
             "{:?}: {objects} objects put in {pushed:?}, listed in {:?}, the first after {first:?}",

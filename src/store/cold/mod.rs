@@ -80,8 +80,8 @@ pub enum ColdError {
 pub struct ListedObject {
     /// Its key.
     pub key: Key,
-    /// Its attributes, from a backend that reads them while it lists; else [`Cold::head`] has them.
-    pub attributes: Option<Attributes>,
+    /// Its attributes, or why they can't be had, from a backend that reads them while it lists; else [`Cold::head`] has them.
+    pub attributes: Option<Result<Attributes, ColdError>>,
 }
 
 /// A place for one namespace's objects that outlives the process.
@@ -108,7 +108,7 @@ pub trait Cold: fmt::Debug + Send + Sync {
     fn delete<'a>(&'a self, key: &'a Key, care: Care) -> Later<'a, ()>;
 
     /// Names every object, in no order, each at least once; one that is written or removed meanwhile may be named or not. An
-    /// `Err` about one object ([`ColdError::Unread`], [`ColdError::Damaged`], [`ColdError::Later`]) does not end the listing; the end of the
+    /// `Err` about one object ([`ColdError::Unread`], [`ColdError::Damaged`], [`ColdError::Later`]), whose key is not known, does not end the listing; the end of the
     /// channel does, and after another `Err` it is not whole. Dropping the receiver stops it.
     fn list(&self) -> mpsc::Receiver<Result<ListedObject, ColdError>>;
 

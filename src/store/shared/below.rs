@@ -9,9 +9,9 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::bucket::{BucketPlace, SharedBucket};
-use super::changes::KnownShared;
+use super::changes::{KnownShared, known};
 use super::share::SharedStore;
-use super::{fill, keep};
+use super::{Indexed, fill, keep};
 use crate::metrics::DurableMetrics;
 use crate::model::clock::Moment;
 use crate::model::id::{Key, Namespace};
@@ -88,10 +88,15 @@ impl SharedNamespace {
         Self { store: store.clone(), name: name.clone(), hot: Arc::downgrade(hot), bucket, has_left: Arc::default() }
     }
 
-    /// Whether all that there is of an object is known here, so that what is not known is not there.
+    /// Whether all that there is of an object is known here, so that what is not known is not there. Of what the bucket could not tell when it was
+    /// listed, and of what a later release has described, it is not.
     #[must_use]
     pub fn is_whole(&self, key: &Key) -> bool {
-        self.bucket.is_none() || self.store.place(&self.name, key).0.is_whole(self.name.as_str())
+        let (lane, _, name) = self.store.place(&self.name, key);
+        let (clock, namespace) = (&self.store.0.clock, self.name.as_str());
+        let makes_no_sense = |there: &Indexed| there.live(clock.now()).is_some() && known(there, clock).is_none();
+        let is_told = || lane.is_whole(namespace) && !lane.left_alone(namespace).may_have(key);
+        !lane.known(&name).as_ref().is_some_and(makes_no_sense) && (self.bucket.is_none() || is_told())
     }
 
     /// The same of all objects.
@@ -301,5 +306,18 @@ mod tests {
         store.0.own_writes[0].add("n/a.ts".into(), rig.store.0.clock.own().now());
         fourth.leave();
         assert_eq!(fourth.unwritten(), 0, "nobody would bring it there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_later_release_has_described_is_not_told_to_be_nowhere() {
+        let (rig, name) = (NodeRig::start(&Clock::manual()).await, Namespace::parse("n").unwrap());
+        let hot = namespace();
+        let namespace = SharedNamespace::new(&rig.store, &name, &hot, None);
+        let key = |key: &str| Key::parse(key).unwrap();
+        let (_, lane, _) = rig.store.place(&name, &key("a/1.ts"));
+        rig.commit(lane, "n/a/1.ts", Some(b"bytes"), Bytes::from_static(b"?")).await;
+        let read = async |of: &str| namespace.read(&key(of), |_| Want::Whole).await.map(|found| found.is_some());
+        assert!(matches!(read("a/1.ts").await, Err(StoreError::Unreachable)));
+        assert!(matches!(read("a/2.ts").await, Ok(false)));
     }
 }

@@ -322,7 +322,9 @@ impl SharedBucket {
                 *health = BucketHealth { has_worked: true, ..BucketHealth::default() };
             }
             // Of one object alone.
-            (Err(ColdError::Unfit(_) | ColdError::Damaged(_) | ColdError::Later(_)), trouble) => health.trouble = trouble,
+            (Err(ColdError::Unfit(_) | ColdError::Damaged(_) | ColdError::Later(_) | ColdError::Unread(_)), trouble) => {
+                health.trouble = trouble;
+            }
             (Err(error), trouble) => {
                 if trouble.is_none() {
                     tracing::warn!(
@@ -353,7 +355,9 @@ impl SharedBucket {
             None if !health.has_worked => {
                 Some("a durable tier has not answered yet: nothing is kept there, and what was is not known".to_owned())
             }
-            None => None,
+            None => (self.metrics.later_objects.get() > 0).then(|| {
+                "a durable tier has objects of a newer Springhead: they are left alone and answered with 503".to_owned()
+            }),
         }
     }
 }
@@ -436,6 +440,8 @@ mod tests {
         bucket.note(Err(&ColdError::Unfit(String::new())));
         assert!(!bucket.rests(), "of one object alone");
         bucket.note(Ok(()));
+        bucket.note(Err(&ColdError::Unread(String::new())));
+        assert!(!bucket.rests() && !bucket.fails() && bucket.metrics.up.get() == 1, "so is one that can't be looked at");
         assert!(bucket.trouble().is_none() && !bucket.fails());
     }
 }

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::commit::Wish;
 use super::engine::{EngineError, LaneNumber};
 use super::errands::{BucketErrand, ErrandNumber};
-use super::lane::{Fresh, Lane};
+use super::lane::{Fresh, Lane, whole};
+use super::left_alone::LeftInBucket;
 use super::pace::STANDS_STILL;
 use super::time::EngineClock;
 use super::{Decision, EngineTime, Indexed, ObjectName, Reply, UploadId, Version};
@@ -109,6 +110,12 @@ impl LaneHandle {
     /// Whether all that the bucket of a namespace has is known.
     pub(super) fn is_whole(&self, namespace: &str) -> bool {
         self.lane.lock().is_whole(namespace, self.clock.now())
+    }
+
+    /// Of the bucket of a namespace, what was left alone when it was listed.
+    pub(super) fn left_alone(&self, namespace: &str) -> LeftInBucket {
+        let mark = self.lane.lock().known(&whole(namespace)).and_then(|mark| Some(mark.object.as_ref()?.described.clone()));
+        LeftInBucket::read(mark.unwrap_or_default())
     }
 
     /// Waits until the bucket below has what stands for a name, where that is this version or a newer one. For as long as it takes. `is_write`:

@@ -15,6 +15,7 @@
 //! A [driver] gives each lane its connections, and a [`SharedStore`] has all lanes of a node. There are two [engines](engine): Valkey, a
 //! server by itself or a cluster of them; and one in memory, with which a model shows what these rules are good for and that none can be spared, and against
 //! which the other is held. Beside objects there are [texts]. What still grows on another node is asked of [that one](peers). What all nodes may store together is their [budget].
+//! What a bucket has and nobody can read is [left alone](left_alone).
 
 mod barrier;
 mod below;
@@ -32,6 +33,7 @@ mod handle;
 mod index;
 mod keep;
 mod lane;
+mod left_alone;
 mod links;
 mod members;
 #[cfg(test)]

@@ -187,7 +187,7 @@ async fn look(shared: &Shared, cold: &Arc<dyn Cold>) -> Result<LookedAt, ColdErr
     while let Some(listed) = list.recv().await {
         match listed {
             Ok(ListedObject { key, attributes: None }) => look.ask(key).await?,
-            Ok(ListedObject { key, attributes }) => look.note(Some(&key), Ok(attributes))?,
+            Ok(ListedObject { key, attributes: Some(attributes) }) => look.note(Some(&key), attributes.map(Some))?,
             Err(error) => look.note(None, Err(error))?,
         }
     }

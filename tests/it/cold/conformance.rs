@@ -113,7 +113,7 @@ pub(crate) async fn listed(cold: &dyn Cold) -> BTreeMap<Key, Attributes> {
     while let Some(object) = list.recv().await {
         let object = object.unwrap();
         let attributes = match object.attributes {
-            Some(attributes) => Some(attributes),
+            Some(attributes) => Some(attributes.unwrap()),
             None => cold.head(&object.key).await.unwrap(),
         };
         found.insert(object.key, attributes.expect("what is listed is there"));

@@ -265,20 +265,27 @@ impl Inner {
             return None;
         }
         let noted = index.find(&seen.name, &seen.tag, seen.modified).and_then(|fields| from_fields(&fields, seen.length).ok()?);
+        // A long name does not say its key: what is there does.
+        let of_one = |key: Option<Key>, error: ColdError| match key {
+            Some(key) => Ok(ListedObject { key, attributes: Some(Err(error)) }),
+            None => Err(error),
+        };
         let found = match noted {
             Some(found) => found,
             None => match self.bucket.head(&seen.name).await {
                 Ok(Some(fetched)) => match from_fields(&fetched.fields, fetched.length) {
                     Ok(found) => found?,
-                    Err(error) => return Some(Err(error)),
+                    Err(error) => return Some(of_one(key, error)),
                 },
                 // Removed since, or somebody else's.
                 Ok(None) => return None,
-                Err(error) => return Some(Err(ColdError::Unread(error.to_string()))),
+                Err(error) => return Some(of_one(key, ColdError::Unread(error.to_string()))),
             },
         };
         match (key.or(found.0), found.1) {
-            (Some(key), attributes) if name_of(&key) == seen.name => Some(Ok(ListedObject { key, attributes: Some(attributes) })),
+            (Some(key), attributes) if name_of(&key) == seen.name => {
+                Some(Ok(ListedObject { key, attributes: Some(Ok(attributes)) }))
+            }
             _ => Some(Err(ColdError::Damaged(format!("'{}' does not say its key", seen.name)))),
         }
     }

@@ -56,7 +56,7 @@ impl Inner {
             let listed = match if_there(fs::read(self.attributes.join(path))) {
                 Ok(None) => return true,
                 Ok(Some(json)) => {
-                    Attributes::from_json(&json).map(|(key, attributes)| ListedObject { key, attributes: Some(attributes) })
+                    Attributes::from_json(&json).map(|(key, attributes)| ListedObject { key, attributes: Some(Ok(attributes)) })
                 }
                 // One that the disk can't read now, or that somebody has closed to us.
                 Err(error) => Err(ColdError::Unread(error.to_string())),
