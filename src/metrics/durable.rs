@@ -55,6 +55,8 @@ pub struct DurableMetrics {
     pub lost_capacity: Count,
     /// Objects lost before their TTL ran out: the tier has given nothing but wrong answers about them.
     pub lost_damaged: Count,
+    /// Objects lost before their TTL ran out: known to the nodes, and nobody has the bytes any more.
+    pub lost_bodiless: Count,
 }
 
 /// All namespaces'.
@@ -130,7 +132,7 @@ impl DurableFamilies {
                 "objects_lost",
                 "Objects that can't be read any more before their TTL, by reason (evicted: from memory, and in no tier; capacity: \
                  removed from the durable tier for space, and not in memory; damaged: the durable tier has given wrong answers about \
-                 it for minutes)",
+                 it for minutes; bodiless: the engine that nodes share came back without their bytes, and nobody else has them)",
                 &self.lost,
             ),
         ];
@@ -190,6 +192,7 @@ impl DurableFamilies {
             lost_evicted: count(&self.lost, "reason", "evicted"),
             lost_capacity: count(&self.lost, "reason", "capacity"),
             lost_damaged: count(&self.lost, "reason", "damaged"),
+            lost_bodiless: count(&self.lost, "reason", "bodiless"),
         }
     }
 }

@@ -85,6 +85,9 @@ pub enum OriginError {
     /// The engine that the nodes share does not answer: whether there is such an object, or whether the write has happened, nobody knows.
     #[error("the engine that the nodes share does not answer")]
     Unshared,
+    /// There is such an object, and nobody has its bytes any more.
+    #[error("the object's bytes are lost")]
+    Bodiless,
     /// The engine that the nodes share has no room. Nothing has changed.
     #[error("the engine that the nodes share is full")]
     EngineFull,
@@ -104,6 +107,7 @@ impl From<StoreError> for OriginError {
             StoreError::NotDurable => Self::NotDurable,
             StoreError::Unreachable => Self::Unreachable,
             StoreError::Unshared => Self::Unshared,
+            StoreError::Bodiless => Self::Bodiless,
         }
     }
 }

@@ -66,6 +66,9 @@ pub enum StoreError {
     /// The engine that nodes share does not answer: nobody knows what is there, or whether a write has happened.
     #[error("the engine that the nodes share does not answer")]
     Unshared,
+    /// There is such an object, and nobody has its bytes any more.
+    #[error("the object's bytes are lost")]
+    Bodiless,
 }
 
 /// What is below a namespace's memory, by its settings.
@@ -165,8 +168,8 @@ impl Store {
         metrics: DurableMetrics,
     ) -> DurableTier {
         if let Some(shared) = self.shared.get() {
-            let below = self.open_bucket(name, durable).map(|place| (place, options.ack, metrics));
-            return DurableTier(Below::Shared(SharedNamespace::new(shared, name, hot, below)));
+            let below = self.open_bucket(name, durable).map(|place| (place, options.ack));
+            return DurableTier(Below::Shared(SharedNamespace::new(shared, name, hot, below, metrics)));
         }
         let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return DurableTier::default() };
         let (place, folder, namespace) = (durable.clone(), objects.clone(), name.clone());
@@ -233,7 +236,7 @@ impl DurableTier {
     /// Finds an object that is not in memory; `None` when there is none. `want` is told its length. Cancel-safe.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] or [`StoreError::Unshared`]: nobody knows.
+    /// [`StoreError::Unreachable`] or [`StoreError::Unshared`]: nobody knows. [`StoreError::Bodiless`].
     pub async fn read(&self, key: &Key, want: impl FnOnce(u64) -> Want) -> Result<Option<ColdHit>, StoreError> {
         match &self.0 {
             Below::Tier(tier) => tier.read(key, want).await,

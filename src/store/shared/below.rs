@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::bucket::{BucketPlace, SharedBucket};
 use super::changes::{KnownShared, known};
+use super::lost::{LostBodies, LostNews};
 use super::share::SharedStore;
-use super::{Indexed, fill, keep};
+use super::{Indexed, Version, fill, keep};
 use crate::metrics::DurableMetrics;
 use crate::model::clock::Moment;
 use crate::model::id::{Key, Namespace};
@@ -38,6 +39,8 @@ pub struct SharedNamespace {
     name: Namespace,
     hot: Weak<HotNamespace>,
     bucket: Option<Arc<SharedBucket>>,
+    metrics: DurableMetrics,
+    lost: Arc<LostBodies>,
     /// The bucket is not this one's any more.
     has_left: Arc<AtomicBool>,
 }
@@ -68,15 +71,16 @@ impl SharedNamespace {
         store: &SharedStore,
         name: &Namespace,
         hot: &Arc<HotNamespace>,
-        below: Option<(BucketPlace, Ack, DurableMetrics)>,
+        below: Option<(BucketPlace, Ack)>,
+        metrics: DurableMetrics,
     ) -> Self {
         hot.set_follower(Arc::new(KeptElsewhere { store: store.clone(), name: name.clone() }));
         if below.is_none() {
             store.0.buckets.come_without(name);
         }
-        let bucket = below.map(|(place, ack, metrics)| {
+        let bucket = below.map(|(place, ack)| {
             // A namespace that comes back has what was there.
-            let new = SharedBucket::new(name.clone(), place, ack, hot.clock().clone(), metrics);
+            let new = SharedBucket::new(name.clone(), place, ack, hot.clock().clone(), metrics.clone());
             let (bucket, is_new) = store.0.buckets.come(new);
             bucket.set_ack(ack);
             if is_new {
@@ -85,7 +89,8 @@ impl SharedNamespace {
             }
             bucket
         });
-        Self { store: store.clone(), name: name.clone(), hot: Arc::downgrade(hot), bucket, has_left: Arc::default() }
+        let (store, name, hot) = (store.clone(), name.clone(), Arc::downgrade(hot));
+        Self { store, name, hot, bucket, metrics, lost: Arc::default(), has_left: Arc::default() }
     }
 
     /// Whether all that there is of an object is known here, so that what is not known is not there. Of what the bucket could not tell when it was
@@ -181,7 +186,7 @@ impl SharedNamespace {
             // Nobody knows, before it is known what the bucket has.
             return if self.is_whole(key) { Ok(None) } else { Err(StoreError::Unreachable) };
         };
-        let mut want = want(known.length);
+        let (mut want, asked) = (want(known.length), known.version);
         for _ in 0..TRIES {
             if let Some(hit) = self.hit(key, &known, &want).await? {
                 return Ok(Some(hit));
@@ -193,8 +198,29 @@ impl SharedNamespace {
             }
             known = next;
         }
-        // It is known, and nobody has its bytes.
+        if known.version == asked {
+            self.note_lost(key, asked);
+            return Err(StoreError::Bodiless);
+        }
+        // It changes faster than it can be read.
         Err(StoreError::Unshared)
+    }
+
+    /// A version is known, and nobody has its bytes: it is counted, and told of.
+    fn note_lost(&self, key: &Key, version: Version) {
+        let LostNews { is_new, to_tell } = self.lost.add(key, version, self.store.0.clock.own().now());
+        if is_new {
+            self.metrics.lost_bodiless.inc();
+        }
+        if let Some(objects) = to_tell {
+            tracing::warn!(
+                namespace = %self.name,
+                objects,
+                %key,
+                "objects are asked for whose bytes are lost: the engine that the nodes share came back without them, and nobody else has them; \
+                 upload them again"
+            );
+        }
     }
 
     async fn hit(&self, key: &Key, known: &KnownShared, want: &Want) -> Result<Option<ColdHit>, StoreError> {
@@ -272,17 +298,20 @@ mod tests {
     use crate::store::tests::namespace;
 
     /// A bucket that is away.
-    fn below(url: &str, ack: Ack) -> Option<(BucketPlace, Ack, DurableMetrics)> {
+    fn below(url: &str, ack: Ack) -> Option<(BucketPlace, Ack)> {
         let open: OpenBucket = Arc::new(|| Err(ColdError::Denied("no credentials".to_owned())));
-        let metrics = Metrics::new().namespace(&Namespace::parse("n").unwrap()).durable;
-        Some((BucketPlace { url: url.to_owned(), open }, ack, metrics))
+        Some((BucketPlace { url: url.to_owned(), open }, ack))
+    }
+
+    fn metrics() -> DurableMetrics {
+        Metrics::new().namespace(&Namespace::parse("n").unwrap()).durable
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_namespace_that_comes_back_goes_by_what_its_settings_say_now() {
         let (rig, name) = (NodeRig::start(&Clock::manual()).await, Namespace::parse("n").unwrap());
         let (store, hot) = (&rig.store, namespace());
-        let come = |below| SharedNamespace::new(store, &name, &hot, below);
+        let come = |below| SharedNamespace::new(store, &name, &hot, below, metrics());
         let first = come(below("s3://a", Ack::Hot));
         let of = || store.0.buckets.of(&name);
         // It comes back while the first one is still closing.
@@ -312,12 +341,30 @@ mod tests {
     async fn what_a_later_release_has_described_is_not_told_to_be_nowhere() {
         let (rig, name) = (NodeRig::start(&Clock::manual()).await, Namespace::parse("n").unwrap());
         let hot = namespace();
-        let namespace = SharedNamespace::new(&rig.store, &name, &hot, None);
+        let namespace = SharedNamespace::new(&rig.store, &name, &hot, None, metrics());
         let key = |key: &str| Key::parse(key).unwrap();
         let (_, lane, _) = rig.store.place(&name, &key("a/1.ts"));
         rig.commit(lane, "n/a/1.ts", Some(b"bytes"), Bytes::from_static(b"?")).await;
         let read = async |of: &str| namespace.read(&key(of), |_| Want::Whole).await.map(|found| found.is_some());
         assert!(matches!(read("a/1.ts").await, Err(StoreError::Unreachable)));
         assert!(matches!(read("a/2.ts").await, Ok(false)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_has_the_bytes_of_is_told_as_what_it_is() {
+        let (rig, name) = (NodeRig::start(&Clock::manual()).await, Namespace::parse("n").unwrap());
+        let (hot, metrics) = (namespace(), metrics());
+        let namespace = SharedNamespace::new(&rig.store, &name, &hot, None, metrics.clone());
+        let key = Key::parse("a/1.ts").unwrap();
+        let (_, lane, _) = rig.store.place(&name, &key);
+        rig.commit(lane, "n/a/1.ts", Some(b"bytes"), NodeRig::described()).await;
+        rig.is_bodiless(true);
+        for _ in 0..2 {
+            let read = namespace.read(&key, |_| Want::Whole).await;
+            assert!(matches!(read, Err(StoreError::Bodiless)), "{:?}", read.map(drop));
+            assert_eq!(metrics.lost_bodiless.get(), 1, "each once");
+        }
+        rig.is_bodiless(false);
+        assert!(matches!(namespace.read(&key, |_| Want::Whole).await, Ok(Some(_))));
     }
 }

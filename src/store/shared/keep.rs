@@ -269,8 +269,8 @@ mod tests {
         let metrics = Metrics::new().namespace(&name).durable;
         let to = cloud.clone();
         let open: OpenBucket = Arc::new(move || Ok(to.clone()));
-        let below = Some((BucketPlace { url: "memory".to_owned(), open }, Ack::Durable, metrics.clone()));
-        let namespace = SharedNamespace::new(&rig.store, &name, &namespace(), below);
+        let below = Some((BucketPlace { url: "memory".to_owned(), open }, Ack::Durable));
+        let namespace = SharedNamespace::new(&rig.store, &name, &namespace(), below, metrics.clone());
         rig.store.opened().await;
         clock.advance(2 * CLAIMED);
         (rig, namespace, metrics, cloud)

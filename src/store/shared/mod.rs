@@ -35,6 +35,7 @@ mod keep;
 mod lane;
 mod left_alone;
 mod links;
+mod lost;
 mod members;
 #[cfg(test)]
 mod memory;

@@ -185,6 +185,9 @@ codes! {
     EngineUnreachable "engine-unreachable" 503 Retry::After(1), "The engine that the nodes share does not answer":
         "Several nodes share one engine ([cluster] engine), and it does not answer this one: /readyz and the log say why. An upload that \
          was answered like this may or may not have happened; sent again it is the same object. Readers try again by themselves."
+    BytesLost "bytes-lost" 503 Retry::After(1), "Nobody has the object's bytes any more":
+        "The engine that the nodes share ([cluster] engine) came back without the object's bytes, and no node and no bucket has them. Upload it \
+         again. With ack = \"durable\" and a bucket below, what was answered outlives the loss of the engine."
     EngineFull "engine-full" 503 Retry::After(1), "The engine that the nodes share is full":
         "Nothing was stored: the engine ([cluster] engine) holds as much as its maxmemory allows. Raise that, shorten the TTLs, or delete what is \
          not needed: removals are done all the same. Uploads go on as soon as something has expired."

@@ -238,6 +238,11 @@ impl From<OriginError> for Problem {
                 Code::EngineUnreachable,
                 "the engine that the nodes share does not answer at the moment: ask again, or send it again, in a second",
             ),
+            // Known to be there: no 404, for whoever has it may come back with it.
+            OriginError::Bodiless => Self::new(
+                Code::BytesLost,
+                "the object is known, and neither the engine that the nodes share nor a node nor a bucket has its bytes: upload it again",
+            ),
             OriginError::EngineFull => Self::new(
                 Code::EngineFull,
                 "the engine that the nodes share has no room for it: send it again in a second; if it lasts, raise the engine's maxmemory",
