@@ -66,8 +66,11 @@ impl LiveState {
             let beside = self.folders.beside(missed).filter(move |name| is_kin(name));
             beside
                 .filter(|name| self.streams.of(name).is_none())
-                // Who waits for a show asks before it begins.
-                .filter(|name| self.renditions.get(*name).is_some_and(|known| now.since(known.begun) >= grace(known)))
+                // Who waits for a show asks before it begins, and who comes late behind its end.
+                .filter(|name| {
+                    let goes_on = |known: &FollowedRendition| matches!(known.standing, Standing::Live | Standing::Late);
+                    self.renditions.get(*name).is_some_and(|known| goes_on(known) && now.since(known.begun) >= grace(known))
+                })
                 .map(|name| (name.clone(), asked_words(missed)))
                 .collect::<Vec<_>>()
         };

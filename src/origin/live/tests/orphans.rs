@@ -47,6 +47,33 @@ fn a_multivariant_playlist_that_is_asked_for_before_the_show_has_its_time_to_com
     }
 }
 
+/// Who comes late asks for it still, when it has been deleted or has outlived its time to live.
+#[test]
+fn behind_a_show_nobody_misses_its_multivariant_playlist() {
+    for (end, passed) in [("#EXT-X-ENDLIST\n", 0.1), ("", 7.0)] {
+        let mut scene = Scene::new();
+        for number in 0..8 {
+            scene.playlist("live/show_720p.m3u8", &listing(&head(number), "", number..number + 3));
+            scene.pass(2.0);
+            let _ = scene.look();
+        }
+        scene.playlist("live/show_720p.m3u8", &(listing(&head(7), "", 7..10) + end));
+        scene.pass(passed);
+        let _ = scene.look();
+        for _ in 0..10 {
+            assert_eq!(scene.awaits("live/show.m3u8"), None);
+            scene.pass(2.0);
+            let told = scene.look();
+            assert!(!told.iter().any(|told| told.starts_with("multivariant")), "{end}: {told:?}");
+        }
+        assert!(!scene.troubles("live/show_720p.m3u8").contains(&"multivariant-missing"), "{end}");
+        // It goes on, and is asked for: somebody wants to begin.
+        scene.playlist("live/show_720p.m3u8", &listing(&head(8), "", 8..11));
+        let told = [scene.look(), scene.look()].concat();
+        assert!(told.contains(&"multivariant-missing live/show_720p.m3u8".to_owned()), "{end}: {told:?}");
+    }
+}
+
 /// Versions of some playlists that begin at these moments, in milliseconds; how often `multivariant-missing` is told of each.
 fn side_by_side(scene: &mut Scene, lists: &[(&str, Option<u64>)], turns: u64, mut each: impl FnMut(&mut Scene)) -> usize {
     let mut told = 0;
