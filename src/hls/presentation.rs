@@ -1,5 +1,6 @@
 //! What an MPD says (ISO/IEC 23009-1): of itself, and of its representations, each with what it has from the elements around it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,18 @@ impl Numbering {
     /// What the count begins with, and when.
     pub(super) const fn start(&self) -> (u64, Option<Duration>) {
         (self.first, self.period_start)
+    }
+
+    /// When the period begins that they are counted in, after the presentation does, if that is said.
+    #[must_use]
+    pub const fn period_start(&self) -> Option<Duration> {
+        self.period_start
+    }
+
+    /// The numbers of the segments that there are, by what is said: where they are not listed, none is the last one.
+    #[must_use]
+    pub fn numbers(&self) -> Range<u64> {
+        self.first..self.timeline.map_or(u64::MAX, |listed| self.first.saturating_add(listed.count))
     }
 
     /// Whether its segments are listed.
@@ -312,6 +325,31 @@ impl Inherited {
 mod tests {
     use super::super::mpd::parse;
     use super::*;
+
+    #[test]
+    fn segments_have_numbers() {
+        let numbers = |attributes: &str, inside: &str| {
+            let text = format!(
+                "<MPD><Period><AdaptationSet><SegmentTemplate media='$Number$' {attributes}>{inside}</SegmentTemplate><Representation/>\
+                 </AdaptationSet></Period></MPD>"
+            );
+            parse(text.as_bytes()).unwrap().representations[0].numbering.numbers()
+        };
+        assert_eq!(numbers("duration='2'", ""), 1..u64::MAX);
+        assert_eq!(numbers("duration='2' startNumber='0'", ""), 0..u64::MAX);
+        assert_eq!(numbers("startNumber='7'", "<SegmentTimeline><S t='0' d='2' r='3'/><S d='1'/></SegmentTimeline>"), 7..12);
+        assert_eq!(numbers("", "<SegmentTimeline></SegmentTimeline>"), 1..1);
+        assert_eq!(
+            numbers("", "<SegmentTimeline><S t='0' d='2' r='-1'/></SegmentTimeline>"),
+            1..u64::MAX,
+            "until something ends it"
+        );
+        let last = u64::MAX.to_string();
+        assert_eq!(
+            numbers(&format!("startNumber='{last}'"), "<SegmentTimeline><S d='2' r='3'/></SegmentTimeline>"),
+            u64::MAX..u64::MAX
+        );
+    }
 
     #[test]
     fn the_newest_segment_has_a_name() {

@@ -185,6 +185,28 @@ fn a_playlist_reload_blocks_until_there_is_news() {
     assert_eq!(plain.send(origin.address).status, 200, "where it is not offered, it is not understood");
 }
 
+/// What is neither a whole segment nor listed is missed, too: a part, and a segment that an MPD counts.
+#[test]
+fn a_part_and_a_counted_segment_that_never_come_are_told() {
+    let origin = settings("hold = \"off\"");
+    (3..=5).for_each(|number| origin.store(&format!("{number}.ts"), "media"));
+    let control = "#EXT-X-PART-INF:PART-TARGET=0.2\n";
+    let part = |index: u64| format!("#EXT-X-PART:DURATION=0.2,URI=\"6.{index}.m4s\"\n");
+    origin.store("p.m3u8", media(3, 5, 1, control));
+    origin.store("6.1.m4s", "part");
+    origin.store("p.m3u8", media(3, 5, 1, control) + &part(0) + &part(1));
+    let template = "<SegmentTemplate duration='1' media='v-$Number$.m4s'/><Representation id='v'/>";
+    origin.store("p.mpd", format!("<MPD type='dynamic'><Period><AdaptationSet>{template}</AdaptationSet></Period></MPD>"));
+    origin.store("v-1.m4s", "one");
+    origin.store("v-3.m4s", "three");
+    let gaps = || -> BTreeSet<String> {
+        let lines = origin.log().into_iter().filter(|line| line["message"] == "stream" && line["event"] == "gap");
+        lines.map(|line| line["detail"].as_str().unwrap().split(' ').next().unwrap().to_owned()).collect()
+    };
+    let told = eventually(Duration::from_secs(15), || (gaps().len() > 1).then(gaps)).expect("what is missing is told");
+    assert_eq!(told, BTreeSet::from(["6.0.m4s".to_owned(), "v-2.m4s".to_owned()]));
+}
+
 /// EXT-X-DEFINE (RFC 8216bis 4.3).
 #[test]
 fn what_a_variable_stands_for_is_known_and_what_is_unknown_is_not_missing() {

@@ -5,11 +5,13 @@
 //! nothing is known of it, and it is not judged.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::left_out::NumberRun;
 use super::names::ListedNames;
 use super::numbered::{Numbered, NumberedTemplate, OLDER, period_bit};
 use crate::hls::fault;
@@ -76,6 +78,8 @@ pub(super) struct Dash {
     renewed: Option<Moment>,
     /// Names of its segments that came again with other bytes.
     pub(super) names_reused: u64,
+    /// Segments that it counts and that did not come.
+    pub(super) gaps: u64,
 }
 
 /// The segments of a template.
@@ -91,6 +95,17 @@ pub(super) struct Series {
     /// When the last one came, or since when it is known.
     pub(super) last: Moment,
     pub(super) has_come: bool,
+    /// Which of them have come, where they are numbered.
+    pub(super) run: NumberRun,
+}
+
+/// What follows from a segment that has come.
+#[derive(Debug, Default)]
+pub(super) struct SegmentNews {
+    /// What the MPD needs is to be kept alive anew.
+    pub(super) renews: bool,
+    /// The numbers that it has left out, and how long a segment is.
+    pub(super) left_out: (Range<u64>, Duration),
 }
 
 /// What following needs of a version of an MPD: made of it before any lock is taken, and bounded, whatever it says.
@@ -186,6 +201,7 @@ impl Dash {
             is_unsettled: false,
             renewed: None,
             names_reused: 0,
+            gaps: 0,
         }
     }
 
@@ -238,11 +254,12 @@ impl Dash {
         (self.written, self.etag) = (now.moment, Some(etag.clone()));
     }
 
-    /// One of its segments has come. Says whether what it needs is to be kept alive anew.
-    pub(super) fn came(&mut self, key: &Key, by: &Arc<Numbered>, now: Now) -> bool {
+    /// One of its segments has come, by the name of this template; `is_clear`: it is that of no other one.
+    pub(super) fn came(&mut self, key: &Key, (by, is_clear): (&Arc<Numbered>, bool), now: Now) -> SegmentNews {
         if !self.dynamic || self.needs.contains(key) {
-            return false;
+            return SegmentNews::default();
         }
+        let mut left_out = 0..0;
         if now.moment.since(self.pulse.last()) > self.period * STOOD_STILL {
             // All of it stood still, and the one comes a moment before the other.
             self.series.iter_mut().for_each(|series| series.last = now.moment);
@@ -253,14 +270,29 @@ impl Dash {
         }
         self.pulse.beat(now.moment);
         (self.updated, self.last) = (now.wall, Some(key.clone()));
+        let mut length = self.period;
         if let Some(series) = self.series.iter_mut().find(|series| Arc::ptr_eq(&series.numbered, by)) {
             (series.last, series.has_come) = (now.moment, true);
+            length = length.max(series.segment.unwrap_or_default());
+            if !is_clear {
+                series.run.blur();
+            }
+            // All of it stood still, and that was told.
+            let was_told = matches!(self.told, Standing::Stale | Standing::Ended);
+            let number = series.numbered.number(key);
+            let behind = number.map(|number| series.run.came(number, now.moment, length.saturating_mul(STOOD_STILL)));
+            left_out = behind.filter(|_| !was_told).unwrap_or_default();
         }
         let is_due = self.renewed.is_none_or(|renewed| now.moment.since(renewed) >= RENEWED_AFTER);
         if is_due {
             self.renewed = Some(now.moment);
         }
-        is_due
+        SegmentNews { renews: is_due, left_out: (left_out, length) }
+    }
+
+    /// Whether this is one of its segments, by its numbers.
+    pub(super) fn counts(&self, key: &Key) -> bool {
+        self.series.iter().any(|series| series.numbered.number(key).is_some_and(|number| series.run.has(number)))
     }
 
     /// How often something new is due; `None`: it can't go stale.

@@ -8,12 +8,13 @@ use http::HeaderValue;
 
 use super::Noted;
 use super::arrivals::Arrivals;
-use super::dash::{Dash, Series, Sketch};
+use super::dash::{Dash, SegmentNews, Series, Sketch};
 use super::event::EventSubject;
+use super::left_out::NumberRun;
 use super::numbered::NumberedTemplate;
-use super::outline::Outline;
+use super::outline::{AnnouncedName, Outline};
 use super::rendition::{FollowedRendition, News};
-use super::state::{Expected, LiveState, Playlists};
+use super::state::{Expected, ExpectedAs, LiveState, Playlists};
 use crate::hls::fault;
 use crate::hls::history::Step;
 use crate::model::clock::{Moment, Now, Pulse};
@@ -67,16 +68,17 @@ impl LiveState {
         }
         let expected_from = if first { segments.len().saturating_sub(EXPECTED_AT_FIRST) } else { 0 };
         // What was announced and is not any more is not waited for.
-        for announced in std::mem::replace(&mut rendition.announced, version.announced) {
-            if self.expected.get(&announced).is_some_and(|expected| !expected.listed && expected.playlist == *key) {
-                self.expected.remove(&announced);
+        let before = std::mem::replace(&mut rendition.announced, version.announced);
+        for name in &before {
+            if self.expected.get(&name.key).is_some_and(|expected| !expected.is_missed() && expected.playlist == *key) {
+                self.expected.remove(&name.key);
             }
         }
-        let mut expect = |name: &Key, listed: bool| {
-            if self.expected.len() < EXPECTED && !self.expected.contains_key(name) {
-                let (playlist, since, target) = (key.clone(), now.moment, rendition.target);
-                let expected = Expected { playlist, since, target, listed, told: false, is_coming: false };
-                self.expected.insert(name.clone(), expected);
+        let mut expect = |name: &Key, of: ExpectedAs| {
+            let known = self.expected.get(name).map(|known| known.of);
+            let has_room = known.is_some() || self.expected.len() < EXPECTED;
+            if has_room && known.is_none_or(|known| known < of) {
+                self.expected.insert(name.clone(), Expected::new(key.clone(), now.moment, rendition.target, of));
             }
         };
         if first {
@@ -88,11 +90,15 @@ impl LiveState {
             if is_absent && index < expected_from {
                 rendition.known_from = listed.sequence.saturating_add(1);
             } else if is_absent && !version.has_end {
-                expect(&listed.key, true);
+                expect(&listed.key, ExpectedAs::Segment);
             }
         }
-        for part in rendition.announced.iter().filter(|part| stored(part).is_none()) {
-            expect(part, false);
+        // What a first version lists, or an old one, may be gone by now; and so may what was listed before.
+        let may_be_new = !first && step != Step::Back && !version.has_end;
+        let is_new = |part: &AnnouncedName| !before.iter().any(|known| known.is_part && known.key == part.key);
+        for name in rendition.announced.iter().filter(|name| stored(&name.key).is_none()) {
+            let is_missed = may_be_new && name.is_part && arrivals.get(&name.key).is_none() && is_new(name);
+            expect(&name.key, if is_missed { ExpectedAs::Part } else { ExpectedAs::Announced });
         }
         rendition.remember(segments);
         let period = (!rendition.ended).then_some(rendition.target);
@@ -112,17 +118,19 @@ impl LiveState {
         let are_the_same = dash.series.len() == version.named.len()
             && dash.series.iter().zip(&version.named).all(|(one, other)| one.numbered == other.numbered);
         if are_the_same {
-            dash.series
-                .iter_mut()
-                .zip(&version.named)
-                .for_each(|(known, named)| (known.segment, known.periods) = (named.segment, named.periods));
+            for (known, named) in dash.series.iter_mut().zip(&version.named) {
+                (known.segment, known.periods) = (named.segment, named.periods);
+                known.run.follow(&named.numbers);
+            }
         } else {
             self.templates.remove(key, dash.series.iter().map(|series| &series.numbered));
-            let series = version.named.iter().map(|NumberedTemplate { numbered, segment, periods }| {
+            let series = version.named.iter().map(|NumberedTemplate { numbered, segment, periods, numbers }| {
                 let is_seen = self.templates.add(key, numbered);
                 let known = dash.series.iter().find(|known| known.numbered == *numbered);
                 let (last, has_come) = known.map_or((now.moment, false), |known| (known.last, known.has_come));
-                Series { numbered: Arc::clone(numbered), segment: *segment, periods: *periods, is_seen, last, has_come }
+                let mut run = known.map_or_else(|| NumberRun::new(numbers.clone()), |known| known.run.clone());
+                run.follow(numbers);
+                Series { numbered: Arc::clone(numbered), segment: *segment, periods: *periods, is_seen, last, has_come, run }
             });
             dash.series = series.collect();
             dash.are_seen = dash.series.iter().any(|series| series.is_seen);
@@ -142,14 +150,21 @@ impl LiveState {
     }
 
     /// A segment of MPDs has come. Hands over what is to live as long as it does: they, and what they need.
-    pub(super) fn came(&mut self, key: &Key, now: Now, expires: Moment) -> Vec<Key> {
+    pub(super) fn came(&mut self, key: &Key, now: Now, expires: Moment, arrivals: &Arrivals) -> Vec<Key> {
         let mut needs = Vec::new();
-        for (manifest, by) in self.templates.naming(key) {
+        let (naming, is_clear) = self.templates.all_naming(key);
+        for (manifest, by) in naming {
             let Some(dash) = self.manifests.get_mut(manifest) else { continue };
-            if dash.came(key, by, now) {
+            let SegmentNews { renews, left_out: (left_out, length) } = dash.came(key, (by, is_clear), now);
+            if renews {
                 dash.expires = dash.expires.max(expires);
                 needs.push(manifest.clone());
                 needs.extend(dash.needs.iter().cloned());
+            }
+            for name in left_out.filter_map(|number| by.key(number)).filter(|name| arrivals.get(name).is_none()) {
+                if self.expected.len() < EXPECTED && !self.expected.contains_key(&name) {
+                    self.expected.insert(name, Expected::new(manifest.clone(), now.moment, length, ExpectedAs::Numbered));
+                }
             }
         }
         needs

@@ -205,33 +205,6 @@ impl LiveState {
             self.events.tell(now, &EventSubject { namespace, stream: &last, playlist: &last }, EventKind::Unfollowed, detail);
         }
     }
-
-    /// What has been listed for a target duration and has not come is a gap: neither into memory nor, by another process, below it. What is
-    /// on its way is served as it grows: that it takes long is told of the uplink.
-    fn gaps(&mut self, namespace: &Namespace, now: Now, here: impl Fn(&Key) -> bool, is_coming: impl Fn(&Key) -> bool) {
-        let is_due =
-            |expected: &Expected| expected.listed && !expected.told && now.moment.since(expected.since) >= expected.target;
-        let mut missing: Vec<_> = self.expected.iter_mut().filter(|(_, expected)| is_due(expected)).collect();
-        missing.retain_mut(|(key, expected)| {
-            expected.is_coming = is_coming(key);
-            !expected.is_coming && !here(key)
-        });
-        // In one order on every node: of several of a playlist the first one is told.
-        missing.sort_unstable_by_key(|(key, _)| *key);
-        for (key, expected) in missing {
-            expected.told = true;
-            if let Some(rendition) = self.renditions.get_mut(&expected.playlist) {
-                rendition.counts.gaps += 1;
-                rendition.lose(key);
-            }
-            let playlist = &expected.playlist;
-            let detail = format!(
-                "{key} is listed and has not arrived: players get a 404 there; look at the encoder's upload and at refused uploads"
-            );
-            let subject = EventSubject { namespace, stream: self.streams.of(playlist).unwrap_or(playlist), playlist };
-            self.events.tell(now, &subject, EventKind::Gap, detail);
-        }
-    }
 }
 
 impl FollowedRendition {

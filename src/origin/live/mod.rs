@@ -24,11 +24,13 @@ mod drifting;
 mod event;
 mod folders;
 mod follow;
+mod gaps;
 mod gated;
 mod grown;
 mod histories;
 mod judging;
 mod known;
+mod left_out;
 mod lines;
 mod look;
 mod names;
@@ -75,7 +77,7 @@ pub(super) use self::orphans::Readership;
 use self::outline::Outline;
 use self::rendition::FollowedRendition;
 use self::segment::Arrival;
-use self::state::{LiveState, patience};
+use self::state::{Expected, LiveState, patience};
 use self::streams::MasterVersion;
 pub(super) use self::turns::PlaylistTurn;
 use self::turns::Turns;
@@ -246,12 +248,12 @@ impl Live {
         let state = &mut *guard;
         let arrival =
             Arrival { at: now.moment, bytes, took: Some(took), etag, expires, is_again: predecessor != Predecessor::None };
-        let listed_by = state.expected.remove(key).map(|expected| expected.playlist);
+        let listed_by = state.expected.remove(key).filter(Expected::is_listed).map(|expected| expected.playlist);
         if let Some(rendition) = listed_by.as_ref().and_then(|playlist| state.renditions.get_mut(playlist)) {
             rendition.arrived(key, &arrival);
         }
-        let needs = state.came(key, now, arrival.expires);
         let mut arrivals = self.arrivals.lock();
+        let needs = state.came(key, now, arrival.expires, &arrivals);
         if predecessor == Predecessor::OtherMedia && is_media(key) {
             state.reused(&self.namespace, key, arrivals.listed_by(key), now);
         }

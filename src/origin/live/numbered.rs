@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::RandomState;
 
 use super::names::ListedNames;
-use crate::hls::mpd::Manifest;
+use crate::hls::mpd::{Manifest, Representation};
 #[cfg(any(test, fuzzing))]
 use crate::model::id::ObjectId;
 use crate::model::id::{Key, MAX_KEY};
@@ -62,13 +63,15 @@ impl Numbered {
                     break;
                 }
                 let added = numbered.filter(|_| known.is_none()).map(|numbered| {
-                    templates.push(NumberedTemplate { numbered: Arc::new(numbered), segment: one.segment, periods: 0 });
+                    let (numbered, numbers) = (Arc::new(numbered), SaidNumbers::of(one));
+                    templates.push(NumberedTemplate { numbered, segment: one.segment, periods: 0, numbers });
                     templates.len() - 1
                 });
                 last = (Some(template), known.or(added));
             }
             if let Some(known) = last.1.and_then(|at| templates.get_mut(at)) {
                 known.periods |= period_bit(manifest, one.period);
+                known.numbers.narrow(one);
             }
         }
         templates
@@ -94,16 +97,22 @@ impl Numbered {
         }
     }
 
+    /// The number of this segment; `None` when it is none of these, or when there is more in its name than one number.
+    pub(super) fn number(&self, key: &Key) -> Option<u64> {
+        let digits = key.as_str().strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
+        let number: u64 = digits.parse().ok()?;
+        (self.key(number)? == *key).then_some(number)
+    }
+
+    /// The segment with this number.
+    pub(super) fn key(&self, number: u64) -> Option<Key> {
+        let width = self.width?;
+        Key::parse(&format!("{}{number:0width$}{}", self.before, self.after)).ok()
+    }
+
     /// The segment before this one; `None` when it is none of these, or the first.
     fn previous(&self, key: &Key) -> Option<Key> {
-        let width = self.width?;
-        let digits = key.as_str().strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
-        let name = |number: u64| format!("{}{number:0width$}{}", self.before, self.after);
-        let number: u64 = digits.parse().ok()?;
-        if name(number) != key.as_str() {
-            return None;
-        }
-        Key::parse(&name(number.checked_sub(1)?)).ok()
+        self.key(self.number(key)?.checked_sub(1)?)
     }
 }
 
@@ -115,6 +124,42 @@ pub(super) struct NumberedTemplate {
     pub(super) segment: Option<Duration>,
     /// In which periods it stands, a bit each.
     pub(super) periods: u64,
+    /// What is said of their numbers.
+    pub(super) numbers: SaidNumbers,
+}
+
+/// The numbers that the segments of a template have, by what is said in the last period that it stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SaidNumbers {
+    period: usize,
+    /// When that begins, after the presentation does, if that is said.
+    period_start: Option<Duration>,
+    numbers: Range<u64>,
+}
+
+impl SaidNumbers {
+    fn of(one: &Representation) -> Self {
+        let numbering = &one.numbering;
+        Self { period: one.period, period_start: numbering.period_start(), numbers: numbering.numbers() }
+    }
+
+    /// Of several representations with one template that holds which is said of all.
+    fn narrow(&mut self, one: &Representation) {
+        let numbers = one.numbering.numbers();
+        if one.period == self.period {
+            self.numbers = self.numbers.start.max(numbers.start)..self.numbers.end.min(numbers.end);
+        }
+    }
+
+    /// Whether both are of one period: in another one the count begins anew.
+    pub(super) fn goes_with(&self, other: &Self) -> bool {
+        self.period_start == other.period_start
+    }
+
+    /// Whether there is a segment with this number.
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.numbers.contains(&number)
+    }
 }
 
 /// The periods that are so far from the last one that they are not told apart.
@@ -176,6 +221,14 @@ impl Templates {
     /// The MPDs of which this is a segment, and by which template of theirs.
     pub(super) fn naming<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a OfManifest> {
         self.alike(key).filter(|(_, numbered)| numbered.names(key))
+    }
+
+    /// The same, all of them; and whether they mean one segment by it. They do not where the name before the number of one is that of another with
+    /// some digits behind it.
+    pub(super) fn all_naming<'a>(&'a self, key: &'a Key) -> (Vec<&'a OfManifest>, bool) {
+        let naming: Vec<_> = self.naming(key).collect();
+        let is_clear = naming.windows(2).all(|pair| pair[0].1 == pair[1].1);
+        (naming, is_clear)
     }
 
     /// Those whose number or time may begin somewhere in this name.

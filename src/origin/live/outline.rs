@@ -38,6 +38,14 @@ pub(super) struct KnownVersion {
     pub(super) whole: Option<ListedWhole>,
 }
 
+/// What is about to be there, or is there in part.
+#[derive(Debug)]
+pub(super) struct AnnouncedName {
+    pub(super) key: Key,
+    /// It is listed as a part, and is an object of its own.
+    pub(super) is_part: bool,
+}
+
 /// A version of a media playlist.
 #[derive(Debug)]
 pub(super) struct Outline {
@@ -67,7 +75,7 @@ pub(super) struct Outline {
     /// The first of these are the initialisation segments, the newest one first.
     pub(super) maps: usize,
     /// Partial segments and preload hints.
-    pub(super) announced: Vec<Key>,
+    pub(super) announced: Vec<AnnouncedName>,
     /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
     pub(super) edge: Option<WallTime>,
     /// What it says of its last segments, and how that stands to what the version before said.
@@ -118,12 +126,13 @@ impl Outline {
         });
         let mut tail: Vec<_> = listed.take(RECENT).collect();
         tail.reverse();
-        let hints = media.preload_hints.iter().map(|hint| &hint.uri).rev();
+        let hints = media.preload_hints.iter().rev().map(|hint| (&hint.uri, false));
         let parts = media.parts.iter().rev().chain(segments.clone().take(3).flat_map(|segment| segment.parts.iter().rev()));
-        let mut announced: Vec<_> =
-            hints.chain(parts.map(|part| &part.uri)).filter_map(|uri| here(uri)).take(ANNOUNCED).collect();
+        let parts = parts.filter(|part| !part.gap).map(|part| (&part.uri, part.range.is_none()));
+        let announced = hints.chain(parts).filter_map(|(uri, is_part)| Some(AnnouncedName { key: here(uri)?, is_part }));
+        let mut announced: Vec<_> = announced.take(ANNOUNCED).collect();
         announced.reverse();
-        announced.dedup();
+        announced.dedup_by(|later, first| later.key == first.key);
         let keys = media.keys.iter().rev().filter_map(|uri| here(uri));
         let maps = media.maps.iter().rev().filter_map(|map| here(&map.uri));
         let mut needs: Vec<_> = maps.take(NEEDS / 2).collect();
@@ -172,7 +181,7 @@ impl Outline {
     /// Bytes of memory that are kept of it, about.
     pub(super) fn bytes(&self) -> usize {
         let names = self.tail.iter().map(|listed| &listed.key).chain(self.oldest.iter().map(|(_, key)| key));
-        let names = names.chain(&self.needs).chain(&self.announced);
+        let names = names.chain(&self.needs).chain(self.announced.iter().map(|name| &name.key));
         let names: usize = names.map(|name| super::NAME_BYTES + name.as_str().len()).sum();
         names + self.date_ranges.as_ref().map_or(0, ListedDateRanges::bytes)
     }

@@ -11,7 +11,7 @@ use super::clock_offset::ClockOffset;
 use super::date_ranges::DateRanges;
 use super::grown::ListedWhole;
 use super::lines::{ComparedLines, Continuation};
-use super::outline::{KnownVersion, Outline, RECENT};
+use super::outline::{AnnouncedName, KnownVersion, Outline, RECENT};
 use super::pace::Pace;
 use super::segment::{Arrival, ListedSegment};
 use crate::hls::fault::Wrong;
@@ -91,7 +91,7 @@ pub(super) struct FollowedRendition {
     /// How far what it lists reaches, against how long it has been listed.
     pub(super) pace: Pace,
     /// What it announces or lists in part, and waits for.
-    pub(super) announced: Vec<Key>,
+    pub(super) announced: Vec<AnnouncedName>,
     /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
     pub(super) edge: Option<WallTime>,
     /// How far our clock was past that end when it was listed.
@@ -110,7 +110,7 @@ pub(super) struct FollowedRendition {
 /// What happened to it so far.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub struct Counts {
-    /// Segments that were listed but missing.
+    /// Segments, and parts of them, that were listed and did not come; of an MPD those that it counts.
     pub gaps: u64,
     /// Starts of a new count.
     pub counter_restarts: u64,

@@ -228,7 +228,7 @@ impl Dash {
             announced_bandwidth: None,
             resolution: None,
             behind_clock_s: None,
-            counts: Counts { names_reused: self.names_reused, ..Counts::default() },
+            counts: Counts { names_reused: self.names_reused, gaps: self.gaps, ..Counts::default() },
             fault: self.fault.clone(),
         }
     }

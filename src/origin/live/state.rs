@@ -72,11 +72,39 @@ pub(super) struct Expected {
     pub(super) playlist: Key,
     pub(super) since: Moment,
     pub(super) target: Duration,
-    /// Listed as a whole segment, so that its absence is a gap.
-    pub(super) listed: bool,
+    pub(super) of: ExpectedAs,
     pub(super) told: bool,
     /// It should be here, and is being uploaded still: it is not known yet whether it comes.
     pub(super) is_coming: bool,
+}
+
+/// What is said of such a name. Of several things the last one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ExpectedAs {
+    /// It is announced: until it is there nothing is missing.
+    Announced,
+    /// It is one of the segments that an MPD counts, and later ones are here.
+    Numbered,
+    /// It is listed as a part, and is an object of its own.
+    Part,
+    /// It is listed as a whole segment.
+    Segment,
+}
+
+impl Expected {
+    pub(super) const fn new(playlist: Key, since: Moment, target: Duration, of: ExpectedAs) -> Self {
+        Self { playlist, since, target, of, told: false, is_coming: false }
+    }
+
+    /// Whether it is a media playlist that says so.
+    pub(super) fn is_listed(&self) -> bool {
+        self.of != ExpectedAs::Numbered
+    }
+
+    /// Whether its absence is a gap.
+    pub(super) fn is_missed(&self) -> bool {
+        self.of != ExpectedAs::Announced
+    }
 }
 
 impl LiveState {
@@ -125,9 +153,10 @@ impl LiveState {
 
     /// A segment of an MPD that was heard of lately had come then.
     fn had_come(&mut self, key: &Key, then: Now) {
-        for (manifest, by) in self.templates.naming(key) {
+        let (naming, is_clear) = self.templates.all_naming(key);
+        for (manifest, by) in naming {
             if let Some(dash) = self.manifests.get_mut(manifest).filter(|dash| dash.is_unsettled) {
-                dash.came(key, by, then);
+                dash.came(key, (by, is_clear), then);
             }
         }
     }

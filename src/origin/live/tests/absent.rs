@@ -14,7 +14,7 @@ impl Scene {
     }
 
     /// What was kept since then, by an earlier process.
-    fn kept(&self, name: &str, text: &str, before: f64) {
+    pub(super) fn kept(&self, name: &str, text: &str, before: f64) {
         let object = ObjectId { namespace: Namespace::parse("live").unwrap(), key: key(name) };
         let understood = understand(Kind::of(&object.key, text.as_bytes()), text.as_bytes(), || None);
         let now = self.clock.both();

@@ -6,6 +6,7 @@ mod bounds;
 mod contradictions;
 mod dash;
 mod drifting;
+mod gaps;
 mod gated;
 mod lengths;
 mod orphans;
