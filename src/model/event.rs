@@ -13,7 +13,7 @@ pub enum EventKind {
     Recovered,
     /// The playlist has its end.
     Ended,
-    /// A segment or part that a playlist lists, or an MPD counts, has not arrived.
+    /// A segment or part that a playlist lists, or an MPD counts, has not arrived; or a playlist lists nothing but gaps.
     Gap,
     /// The media sequence began anew: the encoder was restarted.
     CounterRestart,

@@ -32,8 +32,7 @@ impl LiveState {
             .streams
             .children(master)
             .iter()
-            // Lists of key frames, pictures and words go at a pace of their own.
-            .filter(|child| matches!(child.kind, "variant" | "audio" | "video"))
+            .filter(|child| child.goes_along())
             .filter_map(|child| Some((&child.key, self.renditions.get(&child.key)?)))
             .filter(|(_, rendition)| rendition.standing == Standing::Live)
             .collect();

@@ -7,6 +7,7 @@ use super::event::{Event, EventSubject, Events};
 use super::orphans::Readership;
 use super::rendition::FollowedRendition;
 use super::state::{Expected, FOLLOWED, LiveState, patience};
+use super::streams::Child;
 use super::{ByKey, Live};
 use crate::metrics::NamespaceMetrics;
 use crate::model::clock::Now;
@@ -62,12 +63,15 @@ impl Live {
                 if let Some((kind, detail)) = rendition.restate(now, limits, age) {
                     events.announce(Now { is_past: rendition.is_past, ..now }, &subject, kind, detail);
                 }
-                let announced = streams.announced(key);
+                let child = streams.child(key);
+                let announced = child.and_then(|child| child.bandwidth);
+                let gaps_alone = rendition.gaps_alone(limits.stale_after).filter(|_| child.is_none_or(Child::goes_along));
                 let window = window_words(rendition, &here);
                 let [init, content_key] = rendition.absent_needs(now.moment, &here);
                 let troubles = [
                     init,
                     content_key,
+                    (EventKind::Gap, gaps_alone.map(gaps_words)),
                     (EventKind::MultivariantMissing, orphans.get(key).cloned()),
                     (EventKind::Drift, drifting.get(key).cloned()),
                     (EventKind::ClockDrift, rendition.clock_trouble().map(clock_words)),
@@ -274,6 +278,14 @@ fn clock_words(moved: i64) -> String {
     let seconds = moved as f64 / 1000.0;
     format!(
         "EXT-X-PROGRAM-DATE-TIME and this server's clock are {seconds:+.1} s off: synchronise the encoder's clock and this one's"
+    )
+}
+
+fn gaps_words(grown: Duration) -> String {
+    format!(
+        "for {:.0} s nothing but EXT-X-GAP has been listed: there is nothing to play, and viewers see a picture that stands still; look at the \
+         encoder's input",
+        grown.as_secs_f64()
     )
 }
 

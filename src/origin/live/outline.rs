@@ -68,6 +68,8 @@ pub(super) struct Outline {
     /// Its last segments of this namespace that are no gaps, oldest first: of a version that goes on, those that are new in it.
     pub(super) tail: Vec<ListedSegment>,
     pub(super) lists_segments: bool,
+    /// Of what is new in it, or of the parts behind, there is any to play.
+    pub(super) has_new_media: bool,
     /// The oldest segment it lists, and its number.
     pub(super) oldest: Option<(u64, Key)>,
     /// Initialisation segments and content keys.
@@ -114,6 +116,7 @@ impl Outline {
         let here = |uri: &str| names.key(uri);
         let segments = media.segments.iter().rev();
         let news = segments.clone().take_while(|segment| segment.sequence >= known);
+        let has_new_media = news.clone().any(|segment| !segment.gap) || media.parts.iter().any(|part| !part.gap);
         let listed = news.filter(|segment| !segment.gap).filter_map(|segment| {
             Some(ListedSegment {
                 sequence: segment.sequence,
@@ -152,6 +155,7 @@ impl Outline {
             has_end: media.ended,
             ended: media.ended || media.playlist_type == Some(PlaylistType::Vod),
             lists_segments: !media.segments.is_empty(),
+            has_new_media,
             oldest: (media.segments.iter().find(|segment| !segment.gap))
                 .and_then(|segment| Some((segment.sequence, here(&segment.uri)?))),
             tail,

@@ -84,6 +84,8 @@ pub(super) struct FollowedRendition {
     pub(super) begun: Moment,
     /// Since when it looks like a rendition of a stream whose multivariant playlist is not here.
     pub(super) alike_since: Option<Moment>,
+    /// When anything was listed last that there is to play: no gap.
+    media_listed: Moment,
     /// It was read, or another one of that stream was.
     pub(super) is_read: bool,
     /// Listed segments that never came, the last of them.
@@ -174,6 +176,7 @@ impl FollowedRendition {
             is_past: false,
             begun: now.moment,
             alike_since: None,
+            media_listed: now.moment,
             is_read: false,
             lost: VecDeque::new(),
             pace: Pace::default(),
@@ -256,6 +259,10 @@ impl FollowedRendition {
         if news.is_new {
             self.updated = now.wall;
             self.pulse.beat(now.moment);
+            // What a reader does not understand may be anything.
+            if version.has_new_media || version.is_blank {
+                self.media_listed = now.moment;
+            }
         }
         news
     }
@@ -268,6 +275,7 @@ impl FollowedRendition {
         if self.is_rewritten(etag) {
             self.updated = now.wall;
             self.pulse.beat(now.moment);
+            self.media_listed = now.moment;
         }
         (self.is_unread, self.etag) = (true, Some(etag.clone()));
         self.wrong.clear();
@@ -330,6 +338,13 @@ impl FollowedRendition {
     pub(super) fn lists_what_is_lost(&self) -> bool {
         let is_lost = |listed: &ListedSegment| listed.arrived.is_none() && self.lost.contains(&listed.key);
         !self.lost.is_empty() && self.recent.iter().any(|listed| listed.sequence >= self.media_sequence && is_lost(listed))
+    }
+
+    /// For how long it has grown by gaps alone (EXT-X-GAP), where that is as long as what makes one stale of which nothing comes.
+    pub(super) fn gaps_alone(&self, stale_after: u32) -> Option<Duration> {
+        let goes_on = matches!(self.standing, Standing::Live | Standing::Late);
+        let grown = self.pulse.last().since(self.media_listed);
+        (goes_on && grown > self.target.saturating_mul(stale_after)).then_some(grown)
     }
 
     /// How it stands now.

@@ -180,7 +180,7 @@ impl FollowedRendition {
                 .iter()
                 .copied()
                 .chain((self.is_unread || self.fault.is_some()).then_some(EventKind::BrokenPlaylist))
-                .chain(self.lists_what_is_lost().then_some(EventKind::Gap))
+                .chain((self.lists_what_is_lost() && !self.troubles.contains(&EventKind::Gap)).then_some(EventKind::Gap))
                 .map(EventKind::as_str)
                 .collect(),
             target_duration_s: self.stated.unwrap_or(self.target).as_secs_f64(),

@@ -109,6 +109,11 @@ impl Child {
         children
     }
 
+    /// Whether it is to play as long as its stream does: lists of key frames, pictures and words go at a pace of their own.
+    pub(super) fn goes_along(&self) -> bool {
+        matches!(self.kind, "variant" | "audio" | "video")
+    }
+
     /// Bytes that it counts for.
     pub(super) fn bytes(&self) -> usize {
         CHILD_BYTES + self.key.as_str().len() + self.under.as_ref().map_or(0, |host| host.len())
@@ -196,10 +201,10 @@ impl StreamTable {
         self.by_key.get(self.of(child)?)?.variables.clone()
     }
 
-    /// The peak bitrate that is announced for it.
-    pub(super) fn announced(&self, child: &Key) -> Option<u64> {
+    /// What the stream that it belongs to says of it.
+    pub(super) fn child(&self, child: &Key) -> Option<&Child> {
         let master = self.by_key.get(self.of(child)?)?;
-        master.children.iter().find(|known| known.key == *child)?.bandwidth
+        master.children.iter().find(|known| known.key == *child)
     }
 
     /// The media playlists that a multivariant one names.

@@ -1,7 +1,8 @@
-//! What is said to be there and never comes, and what only looks so: parts, and segments that an MPD counts.
+//! What is said to be there and never comes, and what only looks so: parts, segments that an MPD counts, and gaps that an encoder lists itself.
 
 use super::{Scene, key, seconds};
-use crate::hls::texts::{head, listing, segment};
+use crate::hls::texts::{MASTER, head, listing, segment};
+use crate::model::liveness::Standing;
 
 const NONE: [&str; 0] = [];
 const PARTS: u64 = 4;
@@ -301,4 +302,64 @@ fn a_segment_that_a_playlist_lists_and_an_mpd_counts_is_the_playlist_s() {
         all.extend(told(&scene));
     }
     assert_eq!((all, count(&scene)), (vec!["gap p.m3u8".to_owned()], 1));
+}
+
+/// The last five up to this one, with gaps where there are any.
+fn with_gaps(last: u64, is_gap: impl Fn(u64) -> bool) -> String {
+    let first = last.saturating_sub(4);
+    (first..=last).fold(head(first), |text, number| {
+        let tag = if is_gap(number) { "#EXT-X-GAP\n" } else { "" };
+        text + tag + &segment(format!("{number}.ts"))
+    })
+}
+
+/// A list of these segments, one after the other; what is told of gaps, behind the number of the newest one.
+fn listed(scene: &mut Scene, name: &str, numbers: std::ops::Range<u64>, is_gap: impl Fn(u64) -> bool) -> Vec<String> {
+    let folder = name.split('/').next().unwrap();
+    let mut all = Vec::new();
+    for number in numbers {
+        if !is_gap(number) {
+            scene.segment(&format!("{folder}/{number}.ts"), &format!("{folder}{number}"), 1000, seconds(0.1));
+        }
+        scene.playlist(name, &with_gaps(number, &is_gap));
+        all.extend(told(scene).into_iter().map(|told| format!("{number} {told}")));
+        scene.pass(2.0);
+    }
+    all
+}
+
+#[test]
+fn a_list_that_grows_by_gaps_alone_is_alive_and_plays_nothing() {
+    let mut scene = Scene::new();
+    let is_gap = |number: u64| (10..20).contains(&number);
+    assert_eq!(listed(&mut scene, "a/p.m3u8", 0..18, is_gap), ["13 gap a/p.m3u8"], "more than three lengths without");
+    let rendition = scene.report().remove(0).renditions.remove(0);
+    assert_eq!((rendition.state, rendition.troubles, rendition.counts.gaps), (Standing::Live, vec!["gap"], 0));
+    assert_eq!(listed(&mut scene, "a/p.m3u8", 18..24, is_gap), NONE);
+    assert_eq!(scene.report()[0].renditions[0].troubles, NONE);
+    // From its beginning on.
+    let mut scene = Scene::new();
+    assert_eq!(listed(&mut scene, "a/p.m3u8", 0..9, |_| true), ["4 gap a/p.m3u8"]);
+}
+
+#[test]
+fn gaps_between_segments_and_lists_that_are_empty_by_nature_are_no_trouble() {
+    let cases: [fn(u64) -> bool; 3] = [|number| number % 4 != 0, |number| (10..13).contains(&number), |_| false];
+    for is_gap in cases {
+        assert_eq!(listed(&mut Scene::new(), "a/p.m3u8", 0..30, is_gap), NONE);
+    }
+    // It stands still, and that is something else.
+    let mut scene = Scene::new();
+    assert_eq!(listed(&mut scene, "a/p.m3u8", 0..12, |number| number > 9), NONE);
+    scene.pass(60.0);
+    assert_eq!(scene.look(), ["stale a/p.m3u8"]);
+    // Words are there when somebody speaks, and key frames are a list of their own.
+    for line in [
+        "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"en\",URI=\"c/p.m3u8\"",
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"c/p.m3u8\"",
+    ] {
+        let mut scene = Scene::new();
+        scene.playlist("master.m3u8", &format!("{MASTER}{line}\n"));
+        assert_eq!(listed(&mut scene, "c/p.m3u8", 0..20, |_| true), NONE, "{line}");
+    }
 }

@@ -317,7 +317,7 @@ export default {
   "event.gone": "gone",
   "advice.gone": "What was late or stale is over.",
   "event.gap": "segment missing",
-  "advice.gap": "A segment or part that should be there has not arrived: an upload failed or was refused. See Ingest.",
+  "advice.gap": "A segment or part that should be there has not arrived: an upload failed or was refused. See Ingest. Or the encoder lists gaps alone: see its input.",
   "event.counter-restart": "count began anew",
   "advice.counter-restart": "The encoder was restarted. Caches may hold old segments of the same names: let it number by time.",
   "event.name-reused": "name used again",
