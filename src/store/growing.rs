@@ -95,28 +95,35 @@ impl GrowingBody {
     }
 
     /// The upload is over. If it was not published, every reader's body ends in an error, and the bytes go. What somebody was promised is lent
-    /// to him: he holds what is no object any more.
-    pub(super) fn give_up<T>(&self, lend: impl FnOnce(Bytes) -> (Bytes, T)) {
-        let is_wanted = {
-            let state = self.state.read();
-            state.end.is_none() && state.joined.is_none() && state.promised.load(Ordering::Relaxed) > 0
-        };
-        if is_wanted {
-            drop(self.join(lend));
+    /// to him, piece by piece as it came: he holds what is no object any more, and nothing is copied for that.
+    pub(super) fn give_up(&self, lend: impl Fn(Bytes) -> Bytes) {
+        if !self.end(End::Broken) {
+            return;
         }
-        self.end(End::Broken);
+        // From here on nobody is promised any, and no more come. There are none left where nobody was.
+        let pieces = self.state.write().pieces.all();
+        let lent: Vec<Bytes> = pieces.into_iter().map(lend).collect();
+        let left = {
+            let mut state = self.state.write();
+            // The last of those who were may have gone meanwhile.
+            let is_wanted = !state.pieces.is_empty();
+            if is_wanted { state.pieces.put(lent) } else { lent }
+        };
+        drop(left);
     }
 
-    fn end(&self, end: End) {
+    /// Whether this was the end of it.
+    fn end(&self, end: End) -> bool {
         let mut state = self.state.write();
         if state.end.is_some() {
-            return;
+            return false;
         }
         state.end = Some(end);
         let left = state.left_over();
         drop(state);
         self.news.notify_waiters();
         drop(left);
+        true
     }
 
     /// How many bytes it holds.
@@ -253,6 +260,7 @@ mod tests {
     use super::*;
     use crate::store::tests::{key, meta, namespace, outset};
     use crate::store::{HotNamespace, Upload};
+    use futures_util::FutureExt as _;
     use std::future::poll_fn;
 
     /// Large enough to be kept as they come.
@@ -393,12 +401,51 @@ mod tests {
             assert_eq!(next(&mut other).await, Some(Err(BrokenOff)), "he was promised nothing");
             assert!(!poll_fn(|cx| other.poll_promise(1, cx)).await, "nor is he now");
             assert_eq!(hot.usage().pinned, 11_000, "they are in the account");
-            assert_eq!(next(&mut reader).await.unwrap().unwrap(), PIECES[1]);
+            let got = next(&mut reader).await.unwrap().unwrap();
+            assert_eq!((&got[..], joined || got.as_ptr() == PIECES[1].as_ptr()), (PIECES[1], true), "no copy was made");
+            drop(got);
             assert_eq!(next(&mut reader).await, Some(Err(BrokenOff)), "more there is not");
             drop(reader);
             assert_eq!((other.growing.held(), hot.usage().pinned), (0, 0), "nothing is left");
             hot.validate();
         }
+    }
+
+    /// He has read some of what is being joined.
+    #[tokio::test]
+    async fn what_a_reader_was_promised_of_small_pieces_goes_on_where_he_is() {
+        let hot = namespace();
+        let mut upload = begin(&hot, "a.ts", b"one");
+        let mut reader = hot.growing(&key("a.ts")).unwrap();
+        assert_eq!(next(&mut reader).await.unwrap().unwrap(), "one");
+        upload.write(Bytes::from_static(b"two")).unwrap();
+        assert!(poll_fn(|cx| reader.poll_promise(6, cx)).await);
+        drop(upload);
+        assert_eq!((reader.growing.held(), hot.usage().pinned), (6, 6));
+        assert_eq!(next(&mut reader).await.unwrap().unwrap(), "two");
+        assert_eq!(next(&mut reader).await, Some(Err(BrokenOff)));
+        drop(reader);
+        assert_eq!(hot.usage().pinned, 0);
+        hot.validate();
+    }
+
+    /// It is decided once, with the end: who is promised some by then has them in the account, and nobody is after that.
+    #[tokio::test]
+    async fn what_is_promised_until_the_end_is_lent_and_only_that() {
+        let growing = Arc::new(GrowingBody::new(outset(), Bytes::from_static(PIECES[0])));
+        let mut reader = GrowingReader::new(Arc::clone(&growing));
+        assert!(poll_fn(|cx| reader.poll_promise(1, cx)).await);
+        let lent = AtomicUsize::new(0);
+        growing.give_up(|piece| {
+            lent.fetch_add(piece.len(), Ordering::Relaxed);
+            let mut late = GrowingReader::new(Arc::clone(&growing));
+            assert_eq!(poll_fn(|cx| late.poll_promise(1, cx)).now_or_never(), Some(false), "it is over");
+            piece
+        });
+        growing.give_up(|_| panic!("it ends once"));
+        assert_eq!((lent.into_inner(), growing.held()), (5_000, 5_000));
+        drop(reader);
+        assert_eq!(growing.held(), 0);
     }
 
     #[tokio::test]

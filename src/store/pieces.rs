@@ -84,6 +84,17 @@ impl Pieces {
         Bytes::from(all)
     }
 
+    /// Each of them, by reference, when no more come.
+    pub(super) fn all(&mut self) -> Vec<Bytes> {
+        self.seal();
+        self.sealed.clone()
+    }
+
+    /// Puts others of the same bytes in the place of [all](Self::all), and says what was there.
+    pub(super) fn put(&mut self, pieces: Vec<Bytes>) -> Vec<Bytes> {
+        std::mem::replace(&mut self.sealed, pieces)
+    }
+
     /// How many bytes there are.
     pub(super) fn len(&self) -> usize {
         self.length

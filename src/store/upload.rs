@@ -247,7 +247,7 @@ impl Drop for Upload {
         // asks again must not get it once more.
         self.namespace.release(&self.flight);
         self.namespace.uploads().close(&self.key, &self.flight);
-        self.flight.give_up(|all| self.namespace.lend(all));
+        self.flight.give_up(|piece| self.namespace.lend(piece).0);
         self.namespace.waiters().announce(&self.key);
     }
 }

@@ -64,8 +64,8 @@ impl Flight {
         }
     }
 
-    /// `lend`: what readers of it are to have all the same.
-    pub(super) fn give_up<T>(&self, lend: impl FnOnce(Bytes) -> (Bytes, T)) {
+    /// `lend`: for each piece that readers of it are to have all the same.
+    pub(super) fn give_up(&self, lend: impl Fn(Bytes) -> Bytes) {
         if let Some(growing) = self.growing.get() {
             growing.give_up(lend);
         }
