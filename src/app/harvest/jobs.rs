@@ -1,8 +1,8 @@
 //! Harvests that are ordered from a running server (`/v1/harvest`): which are taken, how many run, what is remembered of them.
 //!
 //! Invariants: without a place in the settings none is taken, and none goes anywhere else. So many of a namespace run and wait at a time, and
-//! keep no other's from being made; so many are remembered. They end with the server and hold up nothing: ordered again, one goes on where
-//! it was.
+//! keep no other's from being taken: the first of each always is, more of them as long as there are fewer than are remembered. They end with the
+//! server and hold up nothing: ordered again, one goes on where it was.
 
 use std::collections::VecDeque;
 use std::io;
@@ -97,7 +97,8 @@ impl Harvests for Jobs {
                 return Err(OrderRefused::Taken);
             }
             let of_its_namespace = under_way().filter(|other| other.entry.namespace == job.entry.namespace).count();
-            if self.inner.stop.is_cancelled() || of_its_namespace >= AT_ONCE + WAITING || under_way().count() >= REMEMBERED {
+            let is_full = of_its_namespace >= AT_ONCE + WAITING || of_its_namespace > 0 && under_way().count() >= REMEMBERED;
+            if self.inner.stop.is_cancelled() || is_full {
                 return Err(OrderRefused::Busy);
             }
             jobs.push_front(Arc::clone(&job));
@@ -323,4 +324,43 @@ pub(super) fn meant(jobs: &Jobs, order: Order) -> Option<(ObjectId, Url, crate::
 #[cfg(any(test, fuzzing))]
 pub(super) fn may_be_called(text: &str) -> bool {
     is_name(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::origin::policy::NamespacePolicy;
+
+    /// On one thread, and nothing gives way to them: none of them begins.
+    #[tokio::test]
+    async fn the_first_of_a_namespace_is_taken_however_many_others_have() {
+        let names: Vec<Namespace> = (0..12).map(|number| Namespace::parse(&format!("n{number}")).unwrap()).collect();
+        let namespaces = names.iter().map(|name| (name.clone(), NamespacePolicy::default()));
+        let origin = Origin::new(namespaces, 1 << 20, Clock::manual(), &Arc::new(Metrics::new()));
+        let places = HarvestSettings { folder: None, buckets: vec!["s3://bucket/vod/".to_owned()] };
+        let jobs = Jobs::new(origin, places, Access(Vec::new()), None);
+        let mut ordered = 0;
+        let mut order = |name: &Namespace| {
+            ordered += 1;
+            let order = serde_json::json!({"namespace": name.as_str(), "playlist": "p.m3u8", "out": format!("s3://bucket/vod/{ordered}")});
+            jobs.order(serde_json::from_value(order).unwrap()).map(|progress| progress.id)
+        };
+        let mut ids = Vec::new();
+        for name in &names[..10] {
+            ids.extend((0..AT_ONCE + WAITING).map(|_| order(name).unwrap()));
+            assert_eq!(order(name), Err(OrderRefused::Busy));
+        }
+        assert_eq!(ids.len(), REMEMBERED);
+        for name in &names[10..] {
+            ids.push(order(name).unwrap());
+            assert_eq!(order(name), Err(OrderRefused::Busy), "more only when there are fewer");
+        }
+        assert!(ids.iter().all(|id| jobs.find(id).is_some_and(|progress| progress.state == "waiting")), "none is forgotten");
+        for id in &ids[..3] {
+            jobs.cancel(id);
+        }
+        order(&names[11]).unwrap();
+    }
 }
