@@ -2,8 +2,13 @@
 //! streams of other kinds. That they are whole, ffmpeg says.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -290,6 +295,64 @@ fn an_order_that_never_had_its_place_gives_out_nothing_of_what_is_there() {
     let failed = carried_out(&origin, &what);
     assert_eq!((&failed["state"], archive(&done), archive(&failed)), (&json!("failed"), 404, 404), "{failed}");
     assert!(recordings.join("clip/1.ts").exists());
+}
+
+/// A host that refuses all that it is asked for until it is told to answer, and says how it is reached.
+fn reluctant(answers: &Arc<AtomicBool>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, answers) = (listener.local_addr().unwrap(), Arc::clone(answers));
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut head = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let Some(first) = head.next() else { continue };
+            head.for_each(drop);
+            let body = match first.split(' ').nth(1).unwrap_or_default() {
+                path if path.starts_with("/b/p.m3u8") => "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n",
+                _ => "theirs",
+            };
+            let status = if answers.load(Ordering::SeqCst) { "200 OK" } else { "403 Forbidden" };
+            let sent = if first.starts_with("HEAD") { "" } else { body };
+            let length = body.len();
+            let _ = write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{sent}");
+        }
+    });
+    format!("http://{address}")
+}
+
+/// What could not be read at first is no less of the stream.
+#[test]
+fn a_rendition_that_was_left_out_for_the_moment_is_taken_up_by_a_later_run() {
+    let (origin, answers) = (Origin::start(), Arc::new(AtomicBool::new(false)));
+    let other = reluctant(&answers);
+    origin.store("v/1.ts", "ours");
+    origin.store("v/p.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n");
+    let variants = format!("#EXT-X-STREAM-INF:BANDWIDTH=2\n{other}/b/p.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv/p.m3u8\n");
+    origin.store("m.m3u8", format!("#EXTM3U\n{variants}"));
+    let folder = tempfile::tempdir().unwrap();
+    let (base, out) = (format!("http://{}", origin.address), folder.path().join("clip"));
+    let run = || {
+        let said = command(&[&*base, "--playlist", "m.m3u8", "--out", out.to_str().unwrap()], &origin.player, &[]);
+        assert!(said.status.success(), "{said:?}");
+        (String::from_utf8(said.stdout).unwrap(), fs::read_to_string(out.join("master.m3u8")).unwrap())
+    };
+    let head = "#EXTM3U\n";
+    let (own, theirs) = ("#EXT-X-STREAM-INF:BANDWIDTH=1\n1/playlist.m3u8\n", "#EXT-X-STREAM-INF:BANDWIDTH=2\n0/playlist.m3u8\n");
+    for _ in 0..2 {
+        let (said, master) = run();
+        assert!(said.contains(&format!("left out: {other}/b/p.m3u8")) && said.contains(": 403"), "{said}");
+        assert_eq!(master, format!("{head}{own}"));
+    }
+    answers.store(true, Ordering::SeqCst);
+    let (said, master) = run();
+    assert!(!said.contains("left out") && said.contains("2 files") && said.contains("1 were here already"), "{said}");
+    assert_eq!(master, format!("{head}{theirs}{own}"));
+    let files = ["0/1.ts", "1/1.ts"].map(|name| fs::read_to_string(out.join(name)).unwrap());
+    assert_eq!(files, ["theirs", "ours"]);
+    // It is as if it had been there at first: what its host has lost since is no less of it.
+    answers.store(false, Ordering::SeqCst);
+    let (said, again) = run();
+    assert!(!said.contains("left out") && said.contains("2 were here already"), "{said}");
+    assert_eq!(again, master);
 }
 
 /// What is ordered again when the server has less of it: the rest, and nothing of what is there is lost.

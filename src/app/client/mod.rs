@@ -20,7 +20,7 @@ use anyhow::Context as _;
 
 pub(super) use self::http::{Call, HttpClient, OpenedResponse, Response, TlsRules, Unanswered, Url};
 pub(super) use self::progress::ProgressLine;
-pub(super) use self::server::{Address, At, RequestOptions, Server, redacted, short_name};
+pub(super) use self::server::{Address, At, RequestOptions, Server, redacted, redacted_path, short_name};
 
 use super::Failure;
 

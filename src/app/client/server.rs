@@ -299,7 +299,7 @@ fn redirect(url: &Url, answer: &Response) -> Option<Url> {
 }
 
 /// A path as it may be shown: without a viewer's token in it.
-fn redacted_path(path: &str) -> String {
+pub(in crate::app) fn redacted_path(path: &str) -> String {
     path.split('/').map(|part| if is_viewer(part) { "~…" } else { part }).collect::<Vec<_>>().join("/")
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::room::ListRoom;
 use super::sink::{LocalFolder, Sink};
 use super::source::Source;
 use super::window::HarvestWindow;
@@ -101,10 +102,11 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     let counts = Arc::new(CopyCounts::default());
     let harvest = Harvest { source: Source::Server(server), sink, keys: request.keys, counts: Arc::clone(&counts) };
     let name = runtime.block_on(async {
-        let resumed =
-            resume(&harvest.sink, HarvestRecord::new(redacted(&entry), &asked, window), request.replace, |_| true).await?;
+        let (record, mut room) = (HarvestRecord::new(redacted(&entry), &asked, window), ListRoom::boundless());
+        let resumed = resume(&harvest.sink, record, request.replace, |_| true, &mut room).await?;
+        let work = async { harvest.copy(harvest.prepare(&entry, resumed, &mut room).await?).await };
         tokio::select! {
-            name = harvest.copy(&entry, resumed) => name,
+            name = work => name,
             never = draw(&counts) => match never {},
         }
     })?;

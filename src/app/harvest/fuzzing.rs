@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::HarvestRecord;
 use super::jobs::{self, Jobs, meant};
-use super::recording::{is_multivariant, plan};
+use super::listing::{ListedMedia, WindowListing};
+use super::planned::{RecordingPlan, made};
 use super::window;
 use crate::app::client::Url;
 use crate::app::settings::HarvestSettings;
+use crate::hls::playlist::{Playlist, parse};
 use crate::hls::renditions::{Choice, choose};
 use crate::hls::shift::Window;
 use crate::metrics::Metrics;
@@ -20,13 +22,22 @@ use crate::store::Access;
 /// The playlist and the files' names of a recording of this media playlist.
 pub(crate) fn planned(text: &str, keys: bool) -> Option<(String, Vec<String>)> {
     let url: Url = "https://origin.example/cache/live/a/p.m3u8?token=KEY".parse().ok()?;
-    let copy = plan(text, &url, "v".to_owned(), keys).ok()?;
-    Some((copy.text, copy.pieces.into_iter().map(|piece| piece.path).collect()))
+    let media = ListedMedia { from: "v".to_owned(), url: url.clone(), folder: "v".to_owned(), text: text.to_owned() };
+    let listing = WindowListing { entry: url, master: None, media: vec![media], unread: Vec::new(), left_out: Vec::new() };
+    let made = made(None, Some(listing), keys).ok()?;
+    let is_found = made.plan.pieces().all(|piece| made.whereabouts.find(&piece.from, piece.range).is_some());
+    assert!(is_found, "all that is planned is to be had");
+    let written = serde_json::to_string(&made.plan).ok()?;
+    let read: RecordingPlan = serde_json::from_str(&written).ok()?;
+    assert!(read == made.plan, "it is remembered as it is");
+    let text = made.plan.texts().next()?.to_owned();
+    Some((text, made.plan.pieces().map(|piece| piece.path.clone()).collect()))
 }
 
 /// A multivariant playlist whose media playlists are all called so.
 pub(crate) fn renamed(text: &str, name: &str) -> Option<String> {
-    is_multivariant(text).then(|| choose(text, |_| Choice::Named(name.to_owned())))?.map(|chosen| chosen.text)
+    let is_multivariant = matches!(parse(text.as_bytes()), Ok(Playlist::Multivariant(_)));
+    is_multivariant.then(|| choose(text, |_| Choice::Named(name.to_owned())))?.map(|chosen| chosen.text)
 }
 
 /// A server that takes orders: of the namespace `live`, into a bucket's `vod/`.

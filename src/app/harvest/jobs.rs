@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::job::{Job, JobState, Out, is_name};
 use super::remembered::RecordingLog;
+use super::room::{ListLimits, ListRoom, long_turns};
 use super::sink::{LocalFolder, Sink};
 use super::source::{Inside, Source};
 use super::turns::{AT_ONCE, HarvestTurns};
@@ -50,6 +51,8 @@ struct Inner {
     /// What is known of those of processes before, and where those of now are written down.
     log: Option<RecordingLog>,
     turns: HarvestTurns,
+    /// Of those among them that have many files.
+    long: HarvestTurns,
     stop: CancellationToken,
     ordered: AtomicU64,
     /// Where they run: those who order them have a thread of their own, which is to have time for them.
@@ -58,10 +61,10 @@ struct Inner {
 
 impl Jobs {
     pub(in crate::app) fn new(origin: Origin, places: HarvestSettings, access: Access, log: Option<RecordingLog>) -> Self {
-        let turns = HarvestTurns::default();
+        let (turns, long) = (HarvestTurns::default(), long_turns());
         let (jobs, stop, ordered) = (Mutex::default(), CancellationToken::new(), AtomicU64::new(0));
         let runtime = Handle::try_current().ok();
-        Self { inner: Arc::new(Inner { origin, places, access, jobs, log, turns, stop, ordered, runtime }) }
+        Self { inner: Arc::new(Inner { origin, places, access, jobs, log, turns, long, stop, ordered, runtime }) }
     }
 
     /// Ends all of them. What they have copied stays.
@@ -291,7 +294,8 @@ impl Inner {
         let namespace = &job.entry.namespace;
         let (playlist, window) = (format!("{namespace}/{}", job.entry.key), *job.window.lock());
         let record = HarvestRecord::new(playlist, &job.asked, window);
-        let resumed = resume(&sink, record, job.replaces, |playlist| job.may_touch(playlist)).await?;
+        let mut room = ListRoom::of(&self.long, namespace, ListLimits::SERVER);
+        let resumed = resume(&sink, record, job.replaces, |playlist| job.may_touch(playlist), &mut room).await?;
         let window = window::parse(&resumed.record.window).context("harvest.json is damaged: name another place")?;
         *job.window.lock() = window;
         // What who orders may read of the namespace, and nothing that its playlists name elsewhere.
@@ -307,7 +311,8 @@ impl Inner {
         let inside = Inside { origin: self.origin.clone(), grant, entry: job.entry.clone(), window };
         let (source, counts) = (Source::Inside(inside), Arc::clone(&job.counts));
         let harvest = Harvest { source, sink, keys: job.keys, counts };
-        let name = harvest.copy(&job.url, resumed).await?;
+        let prepared = harvest.prepare(&job.url, resumed, &mut room).await?;
+        let name = harvest.copy(prepared).await?;
         Ok(job.out.below(&name))
     }
 }

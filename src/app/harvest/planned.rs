@@ -2,48 +2,64 @@
 //!
 //! Invariants: as long as the plan stands, a file's name stands for the same bytes. What may be a key is in none of its addresses.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use super::recording::{MediaCopy, Piece};
-use super::{MASTER, PLAYLIST};
-use crate::app::client::{Url, redacted};
-use crate::auth::signing::{hex, sha256};
+use super::listing::{ListedMedia, WindowListing};
+use super::recording::{self, MediaCopy, Piece, UnreadMedia};
+use super::whereabouts::{PartRange, PieceSource, Whereabouts, part_of};
+use super::{MASTER, NOWHERE, PLAYLIST};
+use crate::app::client::Url;
 use crate::hls::history::NO_URI;
 use crate::hls::renditions::{Choice, choose, uri};
 
 /// All that is copied of a window, by the names that it has in the recording.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RecordingPlan {
-    /// The multivariant playlist, where that is what is copied.
+    /// The multivariant playlist, where that is what is copied. It names what is lost, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) master: Option<String>,
-    media: Vec<PlannedMedia>,
+    pub(super) media: Vec<PlannedMedia>,
     /// Whether content keys are copied, too.
     pub(super) keys: bool,
-    /// Which media playlists have nothing in the window, or how much of them was named.
+    /// Which media playlists have nothing in the window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) left_out: Vec<String>,
+    left_out: Vec<String>,
+    /// Those that it names and that were not to be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lost: Vec<LostMedia>,
 }
 
 /// A media playlist, with the files it names.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct PlannedMedia {
+pub(super) struct PlannedMedia {
+    /// What it is of, as for a file.
+    #[serde(default)]
+    pub(super) from: String,
     folder: String,
     text: String,
-    pieces: Vec<PlannedPiece>,
+    pub(super) pieces: Vec<PlannedPiece>,
 }
 
 /// A file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PlannedPiece {
     /// What it is of: where that is, as far as it may be written down.
-    from: String,
+    pub(super) from: String,
     /// First byte and length, where it is a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    range: Option<(u64, u64)>,
+    pub(super) range: Option<PartRange>,
     pub(super) path: String,
+}
+
+/// A media playlist that was not to be had: a later run takes it up, if it is by then.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LostMedia {
+    from: String,
+    folder: String,
+    why: String,
 }
 
 impl PlannedPiece {
@@ -53,27 +69,86 @@ impl PlannedPiece {
     }
 }
 
-/// Where what is planned is to be had now, by what the plan calls it.
-#[derive(Debug, Default)]
-pub(super) struct Whereabouts {
-    pieces: HashMap<PieceAddress, Piece>,
-    /// Other hosts' playlists that could not be read: what they list is not known.
-    pub(super) unread: Vec<Url>,
+/// What a run is to copy.
+#[derive(Debug)]
+pub(super) struct MadePlan {
+    pub(super) plan: RecordingPlan,
+    pub(super) whereabouts: Whereabouts,
+    /// Whether there is more in it than was planned before, so that it has to be written down.
+    pub(super) is_new: bool,
 }
 
-/// What a plan calls a file's source.
-type PieceAddress = (String, Option<(u64, u64)>);
-
-impl Whereabouts {
-    /// `None`: it is listed no more.
-    pub(super) fn of(&self, piece: &PlannedPiece) -> Option<&Piece> {
-        self.pieces.get(&(piece.from.clone(), piece.range))
+/// Plans what is listed; or, where something is planned already, finds that, and takes up what was lost to it and is there now. `None`: nothing
+/// is there any more. The work and memory are in proportion to the texts.
+pub(super) fn made(known: Option<RecordingPlan>, listing: Option<WindowListing>, keys: bool) -> anyhow::Result<MadePlan> {
+    let Some(WindowListing { entry, master, media, unread, left_out }) = listing else {
+        let plan = known.unwrap_or_default();
+        return Ok(MadePlan { plan, whereabouts: Whereabouts::default(), is_new: false });
+    };
+    let (mut names, mut copies) = (Vec::with_capacity(media.len()), Vec::with_capacity(media.len()));
+    for ListedMedia { from, url, folder, text } in media {
+        // It goes where an earlier run would have put it.
+        let lost = known.as_ref().and_then(|known| known.lost.iter().find(|lost| lost.from == from));
+        let folder = lost.map_or(folder, |lost| lost.folder.clone());
+        let copy = recording::plan(&text, &url, folder, keys)?;
+        if copy.text.contains(NOWHERE) {
+            bail!(
+                "the playlist's content keys are on this server: ask for them with \"keys\": true, or name the server in \"base\""
+            );
+        }
+        names.push(from);
+        copies.push(copy);
     }
-
-    /// Whether it may be to be had all the same: its host could not be asked.
-    pub(super) fn is_unknown(&self, piece: &PlannedPiece) -> bool {
-        self.unread.iter().any(|url| piece.from.starts_with(&host_of(url)))
+    let Some(mut plan) = known else {
+        let rewritten = master.map(|text| recording::rewrite_multivariant(&text, &entry, &copies, &unread, keys));
+        let master = rewritten.map(|master| master.context("there is nothing to play in this window")).transpose()?;
+        let (media, mut whereabouts) = planned(names, copies, &entry, |_| true);
+        note_unread(&mut whereabouts, &unread, &entry);
+        let lost = unread.into_iter().map(|UnreadMedia { from, folder, why, .. }| LostMedia { from, folder, why }).collect();
+        return Ok(MadePlan { plan: RecordingPlan { master, media, keys, left_out, lost }, whereabouts, is_new: true });
+    };
+    let (media, mut whereabouts) = planned(names, copies, &entry, |from| plan.lost.iter().any(|lost| lost.from == from));
+    note_unread(&mut whereabouts, &unread, &entry);
+    let is_new = !media.is_empty();
+    plan.lost.retain(|lost| !media.iter().any(|taken_up| taken_up.from == lost.from));
+    plan.media.extend(media);
+    for lost in &mut plan.lost {
+        if let Some(media) = unread.iter().find(|media| media.from == lost.from) {
+            lost.why.clone_from(&media.why);
+        }
     }
+    Ok(MadePlan { plan, whereabouts, is_new })
+}
+
+fn note_unread(whereabouts: &mut Whereabouts, unread: &[UnreadMedia], entry: &Url) {
+    for media in unread.iter().filter(|media| media.is_passing) {
+        whereabouts.miss(&media.url, entry);
+    }
+}
+
+/// Where all of these are to be had, and what is planned of those that are wanted, by their names. `entry`: the playlist's URL.
+fn planned(
+    names: Vec<String>,
+    copies: Vec<MediaCopy>,
+    entry: &Url,
+    is_wanted: impl Fn(&str) -> bool,
+) -> (Vec<PlannedMedia>, Whereabouts) {
+    let mut whereabouts = Whereabouts::of(copies.iter().flat_map(|copy| &copy.pieces), entry);
+    let mut media = Vec::new();
+    for (from, MediaCopy { folder, text, pieces, .. }) in names.into_iter().zip(copies) {
+        let is_wanted = is_wanted(&from);
+        let mut planned = Vec::with_capacity(if is_wanted { pieces.len() } else { 0 });
+        for piece in pieces {
+            let from = is_wanted.then(|| whereabouts.name(&piece, entry));
+            let Piece { url, range, path } = piece;
+            planned.extend(from.map(|from| PlannedPiece { from, range: part_of(range), path }));
+            whereabouts.add(PieceSource { url, range });
+        }
+        if is_wanted {
+            media.push(PlannedMedia { from, folder, text, pieces: planned });
+        }
+    }
+    (media, whereabouts)
 }
 
 /// How what was planned is written in the end, with gaps where nothing is to be had any more.
@@ -87,30 +162,9 @@ pub(super) struct FinishedPlaylists {
 }
 
 impl RecordingPlan {
-    /// What becomes of these, and where it is to be had. `entry`: the playlist's URL; by which name its host was asked counts for nothing.
-    pub(super) fn new(copies: Vec<MediaCopy>, master: Option<String>, entry: &Url, keys: bool) -> (Self, Whereabouts) {
-        let called = |url: &Url, by_query: bool| called(url, entry, by_query);
-        let (mut places, mut doubled) = (HashMap::<PieceAddress, Piece>::new(), HashSet::new());
-        for piece in copies.iter().flat_map(|copy| &copy.pieces) {
-            places.insert((called(&piece.url, true), range_of(piece)), piece.clone());
-            let plain = (called(&piece.url, false), range_of(piece));
-            let other = places.insert(plain.clone(), piece.clone());
-            if other.is_some_and(|other| other.url.query() != piece.url.query()) {
-                doubled.insert(plain);
-            }
-        }
-        places.retain(|name, _| !doubled.contains(name));
-        let planned = |piece: Piece| {
-            let range = range_of(&piece);
-            let from = Some(called(&piece.url, false)).filter(|from| !doubled.contains(&(from.clone(), range)));
-            PlannedPiece { from: from.unwrap_or_else(|| called(&piece.url, true)), range, path: piece.path }
-        };
-        let media = copies.into_iter().map(|MediaCopy { folder, text, pieces, .. }| {
-            let pieces = pieces.into_iter().map(planned).collect();
-            PlannedMedia { folder, text, pieces }
-        });
-        let plan = Self { master, media: media.collect(), keys, left_out: Vec::new() };
-        (plan, Whereabouts { pieces: places, unread: Vec::new() })
+    /// Which media playlists are not in it, each with the reason.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = &String> {
+        self.left_out.iter().chain(self.lost.iter().map(|lost| &lost.why))
     }
 
     pub(super) fn pieces(&self) -> impl Iterator<Item = &PlannedPiece> {
@@ -144,11 +198,13 @@ impl RecordingPlan {
         }
         let master = match &self.master {
             Some(text) => {
+                let lost: HashSet<String> = self.lost.iter().map(|lost| beside(&lost.folder, PLAYLIST)).collect();
                 let named = |name: &str| {
-                    let is_lost = left_out.iter().any(|lost| lost == name);
+                    let is_lost = left_out.iter().any(|lost| lost == name) || lost.contains(name);
                     if is_lost { Choice::LeftOut } else { Choice::Named(name.to_owned()) }
                 };
-                let text = if left_out.is_empty() { text.clone() } else { choose(text, named)?.text };
+                let is_whole = left_out.is_empty() && lost.is_empty();
+                let text = if is_whole { text.clone() } else { choose(text, named)?.text };
                 let is_lost = |line: &str| line.starts_with("#EXT-X-SESSION-") && is_one_of(gone, "", line);
                 Some(text.lines().filter(|line| !is_lost(line)).fold(String::new(), |text, line| text + line + "\n"))
             }
@@ -201,44 +257,30 @@ fn beside(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-fn range_of(piece: &Piece) -> Option<(u64, u64)> {
-    piece.range.map(|range| (range.start, range.length))
-}
-
-/// What a URL is called in a plan: of the entry's own host, by its path. What it is asked with may be a key, and another one the next time, so it
-/// does not count; where it is all in which two differ, they are told apart by its digest.
-fn called(url: &Url, entry: &Url, by_query: bool) -> String {
-    let mut bare = url.clone();
-    bare.set_query(None);
-    let host = if url.origin() == entry.origin() { host_of(url) } else { String::new() };
-    let name = redacted(&bare).split_off(host.len().saturating_sub(1));
-    match url.query().filter(|_| by_query) {
-        Some(query) => format!("{name}?{}", &hex(&sha256(query.as_bytes()))[..32]),
-        None => name,
-    }
-}
-
-/// A URL's beginning, up to its path's first slash.
-fn host_of(url: &Url) -> String {
-    let mut host = url.clone();
-    host.set_path("/");
-    host.set_query(None);
-    redacted(&host)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::harvest::recording;
+    use crate::app::harvest::whereabouts;
 
     fn copied(text: &str, query: &str) -> (RecordingPlan, Whereabouts) {
         copied_from("http://h:8080", text, query)
     }
 
     fn copied_from(host: &str, text: &str, query: &str) -> (RecordingPlan, Whereabouts) {
-        let url = Url::parse(&format!("{host}/cache/live/~{}/v/p.m3u8{query}", "a".repeat(60))).unwrap();
-        let copy = recording::plan(text, &url, "0".to_owned(), true).unwrap();
-        RecordingPlan::new(vec![copy], None, &url, true)
+        let entry = Url::parse(&format!("{host}/cache/live/~{}/v/p.m3u8{query}", "a".repeat(60))).unwrap();
+        let media = ListedMedia { from: "p".to_owned(), url: entry.clone(), folder: "0".to_owned(), text: text.to_owned() };
+        let listing = WindowListing { entry, master: None, media: vec![media], unread: Vec::new(), left_out: Vec::new() };
+        let made = made(None, Some(listing), true).unwrap();
+        assert!(made.is_new);
+        (made.plan, made.whereabouts)
+    }
+
+    fn found<'a>(plan: &RecordingPlan, places: &'a Whereabouts) -> Vec<Option<&'a Url>> {
+        plan.pieces().map(|piece| places.find(&piece.from, piece.range).map(|source| &source.url)).collect()
+    }
+
+    fn queries<'a>(plan: &RecordingPlan, places: &'a Whereabouts) -> Vec<Option<&'a str>> {
+        found(plan, places).into_iter().map(|url| url.map(|url| url.query().unwrap_or_default())).collect()
     }
 
     fn listed(lines: &str) -> String {
@@ -252,25 +294,86 @@ mod tests {
         let written = serde_json::to_string(&plan).unwrap();
         assert!(!written.contains("secret") && !written.contains("aaaa"), "{written}");
         assert_eq!(serde_json::from_str::<RecordingPlan>(&written).unwrap(), plan);
-        let paths: Vec<_> = plan.pieces().map(|piece| (&*piece.path, places.of(piece).unwrap().url.path())).collect();
-        assert!(paths[0].0 == "0/1.ts" && paths[0].1.ends_with("/20/1.ts") && paths[1].0 == "0/1-2.ts", "{paths:?}");
+        let paths: Vec<_> = plan.pieces().map(|piece| &*piece.path).collect();
+        assert_eq!(paths, ["0/1.ts", "0/1-2.ts"]);
+        assert!(found(&plan, &places)[0].unwrap().path().ends_with("/20/1.ts"));
         // The first of them is to be had no more: the other's name is not its.
         let (_, later) = copied(&listed("#EXTINF:2,\n21/1.ts?sign=other\n"), "");
-        let found: Vec<_> = plan.pieces().map(|piece| later.of(piece).map(|found| found.url.query().unwrap())).collect();
-        assert_eq!(found, [None, Some("sign=other")]);
+        assert_eq!(queries(&plan, &later), [None, Some("sign=other")]);
         // Where nothing else tells two apart, what they are asked with does.
         let (plan, places) = copied(&listed("#EXTINF:2,\ns.ts?n=1\n#EXTINF:2,\ns.ts?n=2\n"), "");
-        let found: Vec<_> = plan.pieces().map(|piece| places.of(piece).unwrap().url.query().unwrap()).collect();
-        assert_eq!(found, ["n=1", "n=2"]);
+        assert_eq!(queries(&plan, &places), [Some("n=1"), Some("n=2")]);
         let (_, later) = copied(&listed("#EXTINF:2,\ns.ts?n=2\n"), "");
-        assert_eq!(plan.pieces().map(|piece| later.of(piece).is_some()).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(queries(&plan, &later), [None, Some("n=2")]);
+        // So does that one is asked with nothing.
+        let (plan, places) = copied(&listed("#EXTINF:2,\ns.ts\n#EXTINF:2,\ns.ts?n=2\n"), "");
+        assert_eq!(queries(&plan, &places), [Some(""), Some("n=2")]);
+        assert_eq!(queries(&plan, &later), [None, Some("n=2")]);
+        let (_, later) = copied(&listed("#EXTINF:2,\ns.ts\n"), "");
+        assert_eq!(queries(&plan, &later), [Some(""), None]);
         // By whichever name the host is asked; another host is another.
         let text = listed("#EXTINF:2,\ns.ts\n#EXTINF:2,\nhttp://cdn.example/s.ts\n");
         let (plan, _) = copied(&text, "");
-        let (_, mut later) = copied_from("https://live.example", &text.replace("cdn.example", "other.example"), "");
-        assert_eq!(plan.pieces().map(|piece| later.of(piece).is_some()).collect::<Vec<_>>(), [true, false]);
-        later.unread.push(Url::parse("http://cdn.example/p.m3u8?x=1").unwrap());
-        assert_eq!(plan.pieces().map(|piece| later.is_unknown(piece)).collect::<Vec<_>>(), [false, true]);
+        let (_, later) = copied_from("https://live.example", &text.replace("cdn.example", "other.example"), "");
+        assert_eq!(queries(&plan, &later), [Some(""), None]);
+    }
+
+    /// Four renditions, and what a run finds of them: `Ok` is read, `Err` is not to be had, for the moment where that is said.
+    fn looked(found: [Result<&str, (&str, bool)>; 4]) -> WindowListing {
+        let uris = ["hi.m3u8", "http://cdn.example/p.m3u8?v=1", "lo.m3u8", "http://cdn.example/p.m3u8?v=2"];
+        let entry = Url::parse("http://h/cache/live/m.m3u8?end=1").unwrap();
+        let urls = uris.map(|uri| entry.join(uri).unwrap());
+        let names = whereabouts::names(&urls, &entry);
+        let (mut media, mut unread) = (Vec::new(), Vec::new());
+        for (number, ((url, from), found)) in urls.into_iter().zip(names).zip(found).enumerate() {
+            // Counted as they are named now: those before may be gone.
+            let folder = number.to_string();
+            match found {
+                Ok(lines) => media.push(ListedMedia { from, url, folder, text: listed(lines) }),
+                Err((why, is_passing)) => {
+                    unread.push(UnreadMedia { from, url, folder, why: why.to_owned(), is_passing });
+                }
+            }
+        }
+        let variants = uris.map(|uri| format!("#EXT-X-STREAM-INF:BANDWIDTH=1\n{uri}\n")).concat();
+        WindowListing { entry, master: Some(format!("#EXTM3U\n{variants}")), media, unread, left_out: vec!["x".to_owned()] }
+    }
+
+    fn named(plan: &RecordingPlan) -> Vec<String> {
+        let master = plan.finished(&HashSet::new()).unwrap().master.unwrap();
+        master.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_was_not_to_be_had_at_first_is_taken_up_by_a_later_run() {
+        let (one, two) = (Ok("#EXTINF:2,\n1.ts\n"), Ok("#EXTINF:2,\n2.ts\n"));
+        let first = looked([one, Err(("refused", true)), Err(("404", false)), Err(("503", true))]);
+        let MadePlan { plan, whereabouts, .. } = made(None, Some(first), false).unwrap();
+        assert_eq!((named(&plan), plan.files().count()), (vec!["0/playlist.m3u8".to_owned()], 3));
+        assert_eq!(plan.left_out().collect::<Vec<_>>(), ["x", "refused", "404", "503"]);
+        assert!(whereabouts.is_unread(&plan.lost[0].from) && !whereabouts.is_unread(&plan.lost[1].from));
+        // As it is remembered.
+        let plan: RecordingPlan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+        let again = looked([one, Err(("503", true)), Err(("410", false)), Err(("503", true))]);
+        let MadePlan { plan, is_new, .. } = made(Some(plan), Some(again), false).unwrap();
+        assert!(!is_new && plan.media.len() == 1);
+        assert_eq!(plan.left_out().collect::<Vec<_>>(), ["x", "503", "410", "503"], "why it is so now");
+        let MadePlan { plan, is_new, .. } = made(Some(plan), None, false).unwrap();
+        assert!(!is_new && plan.media.len() == 1, "there is nothing any more");
+        // Two of them are there now, and what was planned is not for the moment.
+        let later = looked([Err(("no playlist", true)), Err(("503", true)), two, two]);
+        let MadePlan { plan, whereabouts, is_new } = made(Some(plan), Some(later), false).unwrap();
+        assert_eq!(named(&plan), ["0/playlist.m3u8", "2/playlist.m3u8", "3/playlist.m3u8"]);
+        assert!(is_new && whereabouts.is_unread(&plan.media[0].from) && !whereabouts.is_unread(&plan.media[1].from));
+        let paths: Vec<_> = plan.pieces().map(|piece| &*piece.path).collect();
+        assert_eq!((paths, plan.left_out().count()), (vec!["0/1.ts", "2/2.ts", "3/2.ts"], 2));
+        assert_eq!(found(&plan, &whereabouts).iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
+        // It is planned now, and is taken up no more.
+        let last = looked([one, two, one, one]);
+        let MadePlan { plan, is_new, .. } = made(Some(plan), Some(last), false).unwrap();
+        assert!(is_new && named(&plan).len() == 4 && plan.lost.is_empty());
+        let paths: Vec<_> = plan.pieces().map(|piece| &*piece.path).collect();
+        assert_eq!(paths, ["0/1.ts", "2/2.ts", "3/2.ts", "1/2.ts"], "what was planned stays");
     }
 
     #[test]
@@ -292,6 +395,7 @@ mod tests {
     #[test]
     fn a_rendition_of_which_nothing_is_left_is_named_no_more() {
         let media = |folder: &str| PlannedMedia {
+            from: String::new(),
             folder: folder.to_owned(),
             text: listed("#EXTINF:2,\n1.ts\n"),
             pieces: vec![PlannedPiece { from: "http://h/1.ts".to_owned(), range: None, path: format!("{folder}/1.ts") }],

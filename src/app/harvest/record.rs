@@ -6,7 +6,9 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::aside;
 use super::planned::RecordingPlan;
+use super::room::ListRoom;
 use super::sink::Sink;
 use super::window::HarvestWindow;
 use super::{MASTER, PLAYLIST, RECORD};
@@ -61,15 +63,23 @@ pub(super) async fn resume(
     record: HarvestRecord,
     replaces: bool,
     may: impl Fn(&str) -> bool,
+    room: &mut ListRoom<'_>,
 ) -> anyhow::Result<Resumed> {
-    let lengths = sink.lengths().await?;
+    let mut lengths = sink.lengths().await?;
+    // In memory a record takes some twice of what is written.
+    let takes = lengths.get(RECORD).map_or(0, |length| usize::try_from(length.saturating_mul(2)).unwrap_or(usize::MAX));
+    if !room.has_for(takes) {
+        drop(lengths);
+        room.wait().await;
+        lengths = sink.lengths().await?;
+    }
     // One that has copied nothing, because there was nothing or for want of a right, has not taken its place.
     let is_taken = lengths.keys().any(|name| name != RECORD);
     let place = sink.name("");
     if let Some(text) = sink.read(RECORD).await?.filter(|_| is_taken) {
         // That of a long recording is long, and is read beside the runtime.
-        let known = tokio::task::spawn_blocking(move || serde_json::from_slice::<HarvestRecord>(&text)).await;
-        let known = known.context("the process ends")?.with_context(|| format!("{} is damaged", sink.name(RECORD)))?;
+        let known = aside(move || Ok(serde_json::from_slice::<HarvestRecord>(&text))).await?;
+        let known = known.with_context(|| format!("{} is damaged", sink.name(RECORD)))?;
         if !may(&known.playlist) {
             bail!("{place} holds another harvest, of what the key of this order does not reach: name another place");
         }

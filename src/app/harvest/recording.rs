@@ -1,5 +1,6 @@
 //! Playlists as they come from the server -> playlists of files beside them.
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
@@ -29,6 +30,20 @@ pub(super) struct MediaCopy {
     pub(super) folder: String,
     pub(super) text: String,
     pub(super) pieces: Vec<Piece>,
+}
+
+/// A media playlist that is named, and was not to be had.
+#[derive(Debug)]
+pub(super) struct UnreadMedia {
+    /// What a plan calls it.
+    pub(super) from: String,
+    pub(super) url: Url,
+    /// Where it would go.
+    pub(super) folder: String,
+    /// Which it is, and why.
+    pub(super) why: String,
+    /// It is not known whether there is anything of it.
+    pub(super) is_passing: bool,
 }
 
 /// Segments one after the other of which nothing is there (EXT-X-GAP).
@@ -91,20 +106,11 @@ fn replace_uri(line: &str, with: impl FnOnce(&str) -> Option<String>) -> String 
     replaced().unwrap_or_else(|| line.to_owned())
 }
 
-pub(super) fn is_multivariant(text: &str) -> bool {
-    matches!(playlist::parse(text.as_bytes()), Ok(Playlist::Multivariant(_)))
-}
-
-/// Whether a media playlist has its end; what is none has nothing to wait for.
-pub(super) fn has_end(text: &str) -> bool {
-    !matches!(playlist::parse(text.as_bytes()), Ok(Playlist::Media(media)) if !media.ended)
-}
-
 /// The media playlists that a multivariant playlist names, each once.
 pub(super) fn children(text: &str, entry: &Url) -> Vec<Url> {
-    let mut children = Vec::new();
+    let (mut children, mut known) = (Vec::new(), HashSet::new());
     let _ = choose(text, |uri| {
-        if let Some(url) = entry.join(uri).ok().filter(|url| !children.contains(url)) {
+        if let Some(url) = entry.join(uri).ok().filter(|url| known.insert(url.clone())) {
             children.push(url);
         }
         Choice::LeftOut
@@ -112,16 +118,29 @@ pub(super) fn children(text: &str, entry: &Url) -> Vec<Url> {
     children
 }
 
-/// The multivariant playlist that names what is planned, and nothing else. There is one pathway, so it needs no steering; keys are named as
-/// the media playlists name them. `None`: nothing of it can be played.
-pub(super) fn rewrite_multivariant(text: &str, entry: &Url, plans: &[MediaCopy], keys: bool) -> Option<String> {
+/// The multivariant playlist that names what is planned and what a later run may take up (`unread`), and nothing else. There is one pathway, so
+/// it needs no steering; keys are named as the media playlists name them. `None`: nothing of it can be played.
+pub(super) fn rewrite_multivariant(
+    text: &str,
+    entry: &Url,
+    plans: &[MediaCopy],
+    unread: &[UnreadMedia],
+    keys: bool,
+) -> Option<String> {
+    let planned = plans.iter().map(|plan| (&plan.url, &*plan.folder));
+    let folders: HashMap<&Url, &str> = planned.chain(unread.iter().map(|media| (&media.url, &*media.folder))).collect();
     let chosen = choose(text, |uri| {
-        let plan = entry.join(uri).ok().and_then(|url| plans.iter().find(|plan| plan.url == url));
-        plan.map_or(Choice::LeftOut, |plan| Choice::Named(format!("{}/playlist.m3u8", plan.folder)))
+        let folder = entry.join(uri).ok().and_then(|url| folders.get(&url));
+        folder.map_or(Choice::LeftOut, |folder| Choice::Named(format!("{folder}/playlist.m3u8")))
     })?;
+    // The first of each, and only where one is looked for.
+    let pieces = LazyCell::new(|| {
+        let pieces = plans.iter().flat_map(|plan| &plan.pieces).rev();
+        pieces.map(|piece| (&piece.url, &*piece.path)).collect::<HashMap<_, _>>()
+    });
     let place = |uri: &str| {
         let url = entry.join(uri).ok()?;
-        let copied = plans.iter().flat_map(|plan| &plan.pieces).find(|piece| piece.url == url).map(|piece| piece.path.clone());
+        let copied = pieces.get(&url).map(|path| (*path).to_owned());
         let remote = Some(url.to_string()).filter(|url| !keys && !url.starts_with(NOWHERE));
         copied.or(remote)
     };
@@ -260,8 +279,6 @@ mod tests {
         let elsewhere = super::plan(text, &url, String::new(), false).unwrap();
         assert!(elsewhere.text.contains("URI=\"http://h/cache/live/k.key?x=1\""), "{}", elsewhere.text);
         assert!(super::plan(&text.replace("#EXT-X-ENDLIST\n", ""), &url, String::new(), true).is_err());
-        let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"a.m3u8\"\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n";
-        assert!(is_multivariant(master) && !is_multivariant(text));
     }
 
     #[test]
@@ -304,13 +321,22 @@ mod tests {
         let url = Url::parse(&urls[1]).unwrap();
         let rewritten = |keys| {
             let plan = super::plan(media, &url, "1".to_owned(), keys).unwrap();
-            rewrite_multivariant(master, &entry, &[plan], keys).unwrap()
+            rewrite_multivariant(master, &entry, &[plan], &[], keys).unwrap()
         };
         let end = "#EXT-X-STREAM-INF:BANDWIDTH=1\n1/playlist.m3u8\n";
         let key = |place: &str| format!("#EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"{place}\"\n");
         assert_eq!(rewritten(true), format!("#EXTM3U\n{}{end}", key("1/k.key")));
         let data = "#EXT-X-SESSION-DATA:DATA-ID=\"d\",URI=\"http://h/cache/live/d.json\"\n";
         assert_eq!(rewritten(false), format!("#EXTM3U\n{}{data}{end}", key("http://h/cache/live/a/k.key")));
-        assert_eq!(rewrite_multivariant(master, &entry, &[], true), None);
+        assert_eq!(rewrite_multivariant(master, &entry, &[], &[], true), None);
+        let unread = UnreadMedia {
+            from: "http://elsewhere/v.m3u8".to_owned(),
+            url: Url::parse(&urls[2]).unwrap(),
+            folder: "2".to_owned(),
+            why: String::new(),
+            is_passing: true,
+        };
+        let named = rewrite_multivariant(master, &entry, &[], &[unread], true).unwrap();
+        assert_eq!(named, "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=2\n2/playlist.m3u8\n");
     }
 }

@@ -53,15 +53,11 @@ pub(super) struct Inside {
 }
 
 impl Source {
-    /// A playlist's text, of the window.
-    pub(super) async fn playlist(&self, url: &Url) -> Result<String, Failed> {
-        let body = match self {
-            Self::Server(server) => fetch(server, &by_own_address(server, url).await, None).await?.body,
-            Self::Inside(inside) => inside.playlist(url).await?,
-        };
-        match String::from_utf8(body.to_vec()) {
-            Ok(text) if text.starts_with("#EXTM3U") => Ok(text),
-            _ => Err(Failed::Foreign("is no HLS playlist".to_owned())),
+    /// What is there in a playlist's place, of the window.
+    pub(super) async fn playlist(&self, url: &Url) -> Result<Bytes, Failed> {
+        match self {
+            Self::Server(server) => Ok(fetch(server, &by_own_address(server, url).await, None).await?.body),
+            Self::Inside(inside) => inside.playlist(url).await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::room::{ListLimits, long_turns};
 use super::sink::LocalFolder;
 use super::source::Inside;
 use super::window::HarvestWindow;
@@ -62,17 +63,27 @@ impl Recorded {
 
     /// Runs the same harvest, of all there is, by what is there now.
     async fn harvest(&self, sink: &Sink, playlist: &str) -> (anyhow::Result<String>, Arc<CopyCounts>) {
+        self.harvest_in(&mut ListRoom::boundless(), sink, playlist).await
+    }
+
+    async fn harvest_in(
+        &self,
+        room: &mut ListRoom<'_>,
+        sink: &Sink,
+        playlist: &str,
+    ) -> (anyhow::Result<String>, Arc<CopyCounts>) {
         let counts = Arc::new(CopyCounts::default());
         let work = async {
             let asked = HarvestWindow::default();
             let record = HarvestRecord::new(format!("live/{playlist}"), &asked, asked.window(self.clock.wall()).unwrap());
-            let resumed = resume(sink, record, false, |_| true).await?;
+            let resumed = resume(sink, record, false, |_| true, room).await?;
             let window = window::parse(&resumed.record.window).unwrap();
             let (origin, grant) = (self.origin.clone(), self.grant(Role::Readonly));
             let inside = Inside { origin, grant, entry: self.object(playlist), window };
             let counts = Arc::clone(&counts);
             let harvest = Harvest { source: Source::Inside(inside), sink: sink.clone(), keys: false, counts };
-            harvest.copy(&Url::parse(&format!("{NOWHERE}cache/live/{playlist}")).unwrap(), resumed).await
+            let url = Url::parse(&format!("{NOWHERE}cache/live/{playlist}")).unwrap();
+            harvest.copy(harvest.prepare(&url, resumed, room).await?).await
         };
         (work.await, counts)
     }
@@ -200,5 +211,45 @@ async fn what_a_version_before_has_copied_is_made_no_less() {
         let failed = world.harvest(&sink, "ch/p.m3u8").await.0.unwrap_err().to_string();
         assert!(failed.contains("holds 3 segments, and 2"), "{failed}");
         assert_eq!((text(&sink, PLAYLIST).await, text(&sink, "1.ts").await), (list, "media 1.ts".to_owned()));
+    }
+}
+
+/// Nothing of it is there before, and nothing after it was refused; and who waits does so for one of its kind alone.
+#[tokio::test(start_paused = true)]
+async fn a_server_makes_no_endless_list_and_few_long_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    for sink in sinks(&folder) {
+        let world = Recorded::new();
+        world.put_rendition("ch/hi/p.m3u8", &["1.ts", "2.ts"], 0).await;
+        world.put_rendition("ch/lo/p.m3u8", &["1.ts", "2.ts"], 0).await;
+        world.put("ch/m.m3u8", MASTER_TEXT, LONG).await;
+        world.clock.advance(Duration::from_secs(30));
+        let turns = long_turns();
+        let room = |short, most| ListRoom::of(&turns, &world.name, ListLimits { short, most });
+        // One of them would do.
+        let failed = world.harvest_in(&mut room(5_000, 5_000), &sink, "ch/m.m3u8").await.0.unwrap_err().to_string();
+        assert!(failed.contains("more files than a server remembers") && failed.contains("`springhead harvest`"), "{failed}");
+        assert!(!sink.lengths().await.unwrap().keys().any(|name| name != RECORD), "nothing was copied");
+        let mut other = room(0, 0);
+        other.wait().await;
+        let (mut long, mut short) = (room(1_000, 20_000), room(20_000, 20_000));
+        let mut waiting = Box::pin(world.harvest_in(&mut long, &sink, "ch/m.m3u8"));
+        assert!(tokio::time::timeout(Duration::from_secs(60), &mut waiting).await.is_err(), "there is one already");
+        let place = Sink::Folder(LocalFolder::new(folder.path(), "short"));
+        let (done, counts) = world.harvest_in(&mut short, &place, "ch/hi/p.m3u8").await;
+        assert_eq!((done.unwrap().as_str(), counted(&counts)[1]), (PLAYLIST, if matches!(sink, Sink::Folder(_)) { 2 } else { 0 }));
+        drop(other);
+        let (done, counts) = waiting.await;
+        assert_eq!((done.unwrap().as_str(), counted(&counts)), (MASTER, [4, 4, 0, 0]));
+        drop(long);
+        // What was written down before is as long.
+        let mut other = room(0, 0);
+        other.wait().await;
+        let mut long = room(100, 20_000);
+        let mut waiting = Box::pin(world.harvest_in(&mut long, &sink, "ch/m.m3u8"));
+        assert!(tokio::time::timeout(Duration::from_secs(60), &mut waiting).await.is_err());
+        drop(other);
+        let (done, counts) = waiting.await;
+        assert_eq!((done.unwrap().as_str(), counted(&counts)), (MASTER, [4, 0, 4, 0]));
     }
 }

@@ -1,7 +1,7 @@
-//! Whose turn it is to be harvested: so many at a time, and no namespace waits for another's.
+//! Whose turn it is to be harvested: so many at a time, and no namespace waits for another's as long as fewer run than may in all.
 //!
 //! Invariants: of those that wait, a namespace of which none runs comes first, and does not wait for those that have what all share. Of one
-//! namespace they run in the order in which they came.
+//! namespace they run in the order in which they came. So many namespaces as may run in all, each with a long one, keep one more waiting.
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -10,11 +10,13 @@ use crate::model::id::Namespace;
 
 /// How many run at a time: each reads and writes as fast as it can, and a live stream comes first.
 pub(super) const AT_ONCE: usize = 2;
-/// How many run where each is of another namespace: each holds a file in memory.
+/// How many run where each is of another namespace: each holds a file in memory, and a short list of them.
 const IN_ALL: usize = 8;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HarvestTurns {
+    at_once: usize,
+    in_all: usize,
     state: Mutex<HarvestsUnderWay>,
     changed: Notify,
 }
@@ -29,10 +31,10 @@ struct HarvestsUnderWay {
 
 impl HarvestsUnderWay {
     /// Which of those that wait has its turn now.
-    fn next(&self) -> Option<u64> {
+    fn next(&self, at_once: usize, in_all: usize) -> Option<u64> {
         let is_alone = |(_, namespace): &&(u64, Namespace)| !self.now.contains(namespace);
-        let others = || self.waiting.first().filter(|_| self.now.len() < AT_ONCE);
-        let first = self.waiting.iter().find(is_alone).filter(|_| self.now.len() < IN_ALL);
+        let others = || self.waiting.first().filter(|_| self.now.len() < at_once);
+        let first = self.waiting.iter().find(is_alone).filter(|_| self.now.len() < in_all);
         first.or_else(others).map(|(ticket, _)| *ticket)
     }
 }
@@ -47,7 +49,18 @@ pub(super) struct HarvestTurn<'a> {
 /// A place among those that wait, given up when it is dropped.
 struct WaitingHarvest<'a>(&'a HarvestTurns, u64);
 
+impl Default for HarvestTurns {
+    fn default() -> Self {
+        Self::new(AT_ONCE, IN_ALL)
+    }
+}
+
 impl HarvestTurns {
+    /// So many at a time, and so many where each is of another namespace.
+    pub(super) fn new(at_once: usize, in_all: usize) -> Self {
+        Self { at_once, in_all, state: Mutex::default(), changed: Notify::new() }
+    }
+
     /// Waits for a turn. Cancel-safe: who is dropped waits no more.
     pub(super) async fn wait(&self, namespace: &Namespace) -> HarvestTurn<'_> {
         let ticket = {
@@ -63,7 +76,7 @@ impl HarvestTurns {
             let changed = self.changed.notified();
             {
                 let mut state = self.state.lock();
-                if state.next() == Some(ticket) {
+                if state.next(self.at_once, self.in_all) == Some(ticket) {
                     state.now.push(namespace.clone());
                     break;
                 }

@@ -90,7 +90,7 @@ pub struct Progress {
     pub missing: u64,
     /// The first of these, each with its reason.
     pub missing_files: Vec<String>,
-    /// The first of the media playlists that are named and have nothing in the window, each with the reason.
+    /// The first of the media playlists that are named and have nothing in the window, or could not be read, each with the reason.
     pub left_out: Vec<String>,
     /// How many segments the recording marks as missing (EXT-X-GAP): nothing was there to be copied.
     pub gaps: u64,
