@@ -355,6 +355,29 @@ fn a_rendition_that_was_left_out_for_the_moment_is_taken_up_by_a_later_run() {
     assert_eq!(again, master);
 }
 
+/// Killed in the middle of it, and not ordered again.
+#[test]
+fn what_a_kill_has_broken_off_can_be_fetched_as_far_as_it_came() {
+    let (mut origin, _recordings, _folder) = recorder("[namespaces.live-origin]\nread_requests_per_second = \"1\"\n");
+    let names: Vec<String> = (1..=90).map(|number| format!("{number}.ts")).collect();
+    names.iter().for_each(|name| origin.store(name, name.clone()));
+    let listed: String = names.iter().map(|name| format!("#EXTINF:2,\n{name}\n")).collect();
+    origin.store("p.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{listed}#EXT-X-ENDLIST\n"));
+    let ordered = order(&origin, &json!({"namespace": NAMESPACE, "playlist": "p.m3u8", "out": "clip"}));
+    let id = body(&ordered)["id"].as_str().unwrap().to_owned();
+    let some = eventually(Duration::from_secs(20), || (state(&origin, &id)["files"].as_u64()? > 0).then_some(()));
+    assert!(some.is_some(), "{}", state(&origin, &id));
+    origin.signal("KILL");
+    origin.wait();
+    origin.launch();
+    let after = state(&origin, &id);
+    assert_eq!((&after["state"], &after["total"]), (&json!("failed"), &json!(90)), "{after}");
+    let key = origin.administrator.clone();
+    let get = |place: &str| Request::new("GET", format!("/v1/harvest/{id}/{place}")).bearer(&key).send(origin.admin);
+    let (first, archive) = (get("files/1.ts"), get("archive"));
+    assert_eq!((first.status, first.text(), archive.status), (200, "1.ts".to_owned(), 200));
+}
+
 /// What is ordered again when the server has less of it: the rest, and nothing of what is there is lost.
 #[test]
 fn the_same_again_takes_nothing_from_a_recording() {

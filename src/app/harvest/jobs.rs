@@ -163,7 +163,7 @@ impl Inner {
 
     fn note(&self, job: &Job) {
         if let Some(log) = &self.log {
-            log.note(&job.progress());
+            log.note(|| job.progress());
         }
     }
 
@@ -312,6 +312,8 @@ impl Inner {
         let (source, counts) = (Source::Inside(inside), Arc::clone(&job.counts));
         let harvest = Harvest { source, sink, keys: job.keys, counts };
         let prepared = harvest.prepare(&job.url, resumed, &mut room).await?;
+        // Its place is its own from here on: what is there is given out, however this process ends.
+        self.note(job);
         let name = harvest.copy(prepared).await?;
         Ok(job.out.below(&name))
     }

@@ -45,10 +45,11 @@ impl RecordingLog {
         Ok(Self { file: Mutex::new(file), before })
     }
 
-    /// Writes down how one stands; it is on stable storage when this returns.
-    pub(super) fn note(&self, progress: &Progress) {
-        let Ok(line) = serde_json::to_string(progress) else { return };
+    /// Writes down how one stands now; it is on stable storage when this returns. Of two who do so at once the later line is the later state.
+    pub(super) fn note(&self, progress: impl FnOnce() -> Progress) {
         let mut file = self.file.lock();
+        let progress = progress();
+        let Ok(line) = serde_json::to_string(&progress) else { return };
         if let Err(error) = file.write(format!("{line}\n").as_bytes()).and_then(|()| file.sync()) {
             tracing::warn!(%error, id = progress.id, "can't write down how a harvest stands: a restart forgets it");
         }
@@ -81,7 +82,7 @@ mod tests {
         let log = RecordingLog::open(&data).unwrap();
         assert!(log.before().is_empty());
         for (id, state) in [("1", "waiting"), ("2", "waiting"), ("1", "done"), ("3", "waiting")] {
-            log.note(&progress(id, state));
+            log.note(|| progress(id, state));
         }
         let log = RecordingLog::open(&data).unwrap();
         let states: Vec<_> = log.before().iter().map(|one| (one.id.as_str(), one.state)).collect();
