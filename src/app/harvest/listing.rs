@@ -109,8 +109,7 @@ impl Harvest {
             Err(Failed::Missing(why)) => return Ok(WindowLook::Nothing(format!("{}: {why}", self.source.name(&entry)))),
             Err(failed) => bail!("{}: {failed}", self.source.name(&entry)),
         };
-        let mut listing =
-            WindowListing { entry, master: None, media: Vec::new(), unread: Vec::new(), left_out: Vec::new() };
+        let mut listing = WindowListing { entry, master: None, media: Vec::new(), unread: Vec::new(), left_out: Vec::new() };
         let entry = &listing.entry;
         if !read.is_multivariant {
             let read = self.ended(read, entry, None).await?;
@@ -180,12 +179,7 @@ impl Harvest {
 
     /// A media playlist with its end: one whose end is about to be listed is asked for again, for a window that ends now has its end when what
     /// reaches it is there.
-    async fn ended(
-        &self,
-        mut read: ReadPlaylist,
-        url: &Url,
-        imports: Option<&Arc<Variables>>,
-    ) -> anyhow::Result<ReadPlaylist> {
+    async fn ended(&self, mut read: ReadPlaylist, url: &Url, imports: Option<&Arc<Variables>>) -> anyhow::Result<ReadPlaylist> {
         let target = playlist::target_duration(read.text.as_bytes()).unwrap_or_default();
         let mut patience = (target * 2).clamp(LEAST_PATIENCE, MOST_PATIENCE);
         while !read.has_end && !patience.is_zero() {

@@ -224,8 +224,8 @@ impl Harvest {
         let counts = Arc::clone(&self.counts);
         let finished = aside(move || {
             let finished = plan.finished(&gone.iter().map(|path| &**path).collect());
-            let finished = finished
-                .context("there is nothing to play: the source has none of it any more, and nothing of it is here")?;
+            let finished =
+                finished.context("there is nothing to play: the source has none of it any more, and nothing of it is here")?;
             finished.media.iter().for_each(|(name, text)| counts.mark(name, text));
             Ok(finished)
         });
@@ -288,18 +288,15 @@ impl Harvest {
 
     /// Copies a file from where it is listed, unless it is there in its full length already. `present`: the length of what is there that may
     /// be it.
-    async fn piece(
-        &self,
-        piece: &PlannedPiece,
-        listed: Option<&PieceSource>,
-        present: Option<u64>,
-    ) -> Result<(), NotCopied> {
+    async fn piece(&self, piece: &PlannedPiece, listed: Option<&PieceSource>, present: Option<u64>) -> Result<(), NotCopied> {
         let keep = || -> Result<(), NotCopied> {
             CopyCounts::add(&self.counts.kept, 1);
             Ok(())
         };
         // What lies under its name at the source by now may be something else. What is here is whole, or it would not be here.
-        let Some(PieceSource { url, range }) = listed else { return if present.is_some() { keep() } else { Err(NotCopied::Gone) } };
+        let Some(PieceSource { url, range }) = listed else {
+            return if present.is_some() { keep() } else { Err(NotCopied::Gone) };
+        };
         let expected = match (present, range) {
             (None, _) => None,
             (Some(_), Some(range)) => Some(range.length),

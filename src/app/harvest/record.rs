@@ -6,12 +6,11 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::aside;
 use super::planned::RecordingPlan;
 use super::room::ListRoom;
 use super::sink::Sink;
 use super::window::HarvestWindow;
-use super::{MASTER, PLAYLIST, RECORD};
+use super::{MASTER, PLAYLIST, RECORD, aside};
 use crate::hls::shift::Window;
 
 /// What was asked for and what it meant then: a second run copies the rest of the same.

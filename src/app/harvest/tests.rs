@@ -237,7 +237,10 @@ async fn a_server_makes_no_endless_list_and_few_long_ones() {
         assert!(tokio::time::timeout(Duration::from_secs(60), &mut waiting).await.is_err(), "there is one already");
         let place = Sink::Folder(LocalFolder::new(folder.path(), "short"));
         let (done, counts) = world.harvest_in(&mut short, &place, "ch/hi/p.m3u8").await;
-        assert_eq!((done.unwrap().as_str(), counted(&counts)[1]), (PLAYLIST, if matches!(sink, Sink::Folder(_)) { 2 } else { 0 }));
+        assert_eq!(
+            (done.unwrap().as_str(), counted(&counts)[1]),
+            (PLAYLIST, if matches!(sink, Sink::Folder(_)) { 2 } else { 0 })
+        );
         drop(other);
         let (done, counts) = waiting.await;
         assert_eq!((done.unwrap().as_str(), counted(&counts)), (MASTER, [4, 4, 0, 0]));

@@ -107,9 +107,7 @@ pub(super) fn names(urls: &[Url], entry: &Url) -> Vec<String> {
 
 /// Whether both are asked of the same server.
 pub(super) fn is_same_host(one: &Url, other: &Url) -> bool {
-    one.scheme() == other.scheme()
-        && one.host() == other.host()
-        && one.port_or_known_default() == other.port_or_known_default()
+    one.scheme() == other.scheme() && one.host() == other.host() && one.port_or_known_default() == other.port_or_known_default()
 }
 
 pub(super) fn part_of(range: Option<ByteRange>) -> Option<PartRange> {
