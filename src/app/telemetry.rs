@@ -55,9 +55,10 @@ impl Logs {
     /// Logging that nobody hears.
     #[cfg(test)]
     pub(super) fn unheard() -> Self {
-        let (_, guard) = NonBlockingBuilder::default().finish(io::sink());
+        let (writer, guard) = NonBlockingBuilder::default().finish(io::sink());
+        let lost = LostLines { dropped: writer.error_counter(), failed: Arc::default() };
         let (_, level) = reload::Layer::new(targets(LogLevel::Error));
-        Self { _guard: Arc::new(guard), level }
+        Self { _guard: Arc::new(guard), level, lost }
     }
 
     /// Changes which lines there are.
