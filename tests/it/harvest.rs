@@ -326,8 +326,10 @@ fn a_rendition_that_was_left_out_for_the_moment_is_taken_up_by_a_later_run() {
     let other = reluctant(&answers);
     origin.store("v/1.ts", "ours");
     origin.store("v/p.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n");
-    let variants = format!("#EXT-X-STREAM-INF:BANDWIDTH=2\n{other}/b/p.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv/p.m3u8\n");
-    origin.store("m.m3u8", format!("#EXTM3U\n{variants}"));
+    // By a variable: what is named outright and is not here has nothing in the window.
+    let define = format!("#EXT-X-DEFINE:NAME=\"other\",VALUE=\"{other}\"\n");
+    let variants = "#EXT-X-STREAM-INF:BANDWIDTH=2\n{$other}/b/p.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv/p.m3u8\n";
+    origin.store("m.m3u8", format!("#EXTM3U\n{define}{variants}"));
     let folder = tempfile::tempdir().unwrap();
     let (base, out) = (format!("http://{}", origin.address), folder.path().join("clip"));
     let run = || {

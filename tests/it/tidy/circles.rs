@@ -152,7 +152,8 @@ fn paths(code: &str) -> Vec<(String, Option<String>)> {
         rest = &rest[at..];
         let word = &rest[..rest.find(|sign| !is_part(sign)).unwrap_or(rest.len())];
         rest = &rest[word.len()..];
-        if word == "use" {
+        // What a type of the form `impl … + use<…>` captures is none.
+        if word == "use" && !rest.starts_with('<') {
             let end = rest.find(';').unwrap_or(rest.len());
             let tree: String = rest[..end].split_whitespace().collect::<Vec<_>>().join(" ");
             take_apart("", &tree, &mut found);
