@@ -337,7 +337,7 @@ fn a_rendition_that_was_left_out_for_the_moment_is_taken_up_by_a_later_run() {
         assert!(said.status.success(), "{said:?}");
         (String::from_utf8(said.stdout).unwrap(), fs::read_to_string(out.join("master.m3u8")).unwrap())
     };
-    let head = "#EXTM3U\n";
+    let head = format!("#EXTM3U\n{define}");
     let (own, theirs) = ("#EXT-X-STREAM-INF:BANDWIDTH=1\n1/playlist.m3u8\n", "#EXT-X-STREAM-INF:BANDWIDTH=2\n0/playlist.m3u8\n");
     for _ in 0..2 {
         let (said, master) = run();
