@@ -92,7 +92,7 @@ enum Below {
     #[default]
     Off,
     Tier(Tier),
-    Shared(SharedNamespace),
+    Shared(Arc<SharedNamespace>),
 }
 
 /// What all namespaces share: the limit on bytes in flight.
@@ -169,7 +169,7 @@ impl Store {
     ) -> DurableTier {
         if let Some(shared) = self.shared.get() {
             let below = self.open_bucket(name, durable).map(|place| (place, options.ack));
-            return DurableTier(Below::Shared(SharedNamespace::new(shared, name, hot, below, metrics)));
+            return DurableTier(Below::Shared(Arc::new(SharedNamespace::new(shared, name, hot, below, metrics))));
         }
         let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return DurableTier::default() };
         let (place, folder, namespace) = (durable.clone(), objects.clone(), name.clone());
@@ -224,7 +224,7 @@ impl DurableTier {
     /// What other nodes share with this one, if they do.
     #[must_use]
     pub fn shared(&self) -> Option<&SharedNamespace> {
-        if let Below::Shared(shared) = &self.0 { Some(shared) } else { None }
+        if let Below::Shared(shared) = &self.0 { Some(&**shared) } else { None }
     }
 
     /// Whether there is anything.

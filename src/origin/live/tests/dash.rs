@@ -201,7 +201,11 @@ fn a_silent_representation_is_told_in_each_period_and_none_of_another_one() {
     assert_eq!(run(&mut scene, &["v", "a", "new"], 40, 60), none);
     assert_eq!(run(&mut scene, &["v", "a"], 60, 62), none);
     let told = run(&mut scene, &["v", "new"], 62, 75);
-    assert_eq!(told, ["gap p.mpd", "rendition-missing p.mpd"], "of what the newest has left out; and the sound is in all that the picture is in");
+    assert_eq!(
+        told,
+        ["gap p.mpd", "rendition-missing p.mpd"],
+        "of what the newest has left out; and the sound is in all that the picture is in"
+    );
     assert_eq!(run(&mut scene, &["v", "a", "new"], 75, 80), none, "that of the sound is counted: a gap of it was told just now");
     // One of a period of its own.
     let all = [content, advertisement, later, period(&["ad2/v/$Number$", "ad2/a/$Number$"], 2)];
