@@ -27,8 +27,10 @@ impl CatchUp {
     /// Why not all of it is in force.
     pub(super) async fn once(&self) -> Result<(), String> {
         self.revocations.exchange().await?;
-        self.made.exchange_all().await?;
-        self.revocations.put_in_force().await
+        let made = self.made.exchange_all().await;
+        // Who was revoked is refused, whatever a namespace wants.
+        self.revocations.put_in_force().await?;
+        made
     }
 
     /// Goes on with it, piece by piece, until `stop`.

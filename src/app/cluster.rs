@@ -143,7 +143,10 @@ pub(super) async fn watch(shared: SharedStore, web: Web, catch_up: CatchUp, metr
                                  revoked and made is in force here"
                             );
                         }
-                        web.set_unready(format!("waiting for what the other nodes have revoked and made: {error}"));
+                        // Who asks there has no key: the log says which namespace it is, and what is wrong with it.
+                        web.set_unready(
+                            "waiting for what the other nodes have revoked and made: the log says what keeps it back".to_owned(),
+                        );
                     }
                     Err(_) => {}
                 }

@@ -50,8 +50,10 @@ use crate::web::{Web, admin};
 /// One thread for uploads to this many processors: a thread takes in more than a network card of 10 Gbit/s brings.
 const ENCODERS_SHARE: usize = 4;
 /// How long at least what waits for a durable tier is written when the server stops: clients that took all of the time to drain are no
-/// reason to lose it. And how long at most receivers of webhooks are waited for.
+/// reason to lose it.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+/// How long at most receivers of webhooks are waited for: the next process waits for this one.
+const LAST_WEBHOOKS: Duration = Duration::from_secs(1);
 /// The same for uploads whose bodies are complete to be committed.
 const LAST_UPLOADS: Duration = Duration::from_secs(1);
 
@@ -114,7 +116,15 @@ async fn serve(
         }
     }
     stamp::leave(&data);
+    let signing_key_is_lost = data.lacks_signing_key() && !data.has_no_keys();
     let ring = data.key_ring(true)?;
+    if signing_key_is_lost {
+        tracing::error!(
+            data_dir = %data.path().display(),
+            "signing.key was gone, and a new one has been made: all API keys that were made before are refused (401). Put the one from before back \
+             (a backup has it) and start again; or make new keys with 'springhead keys create'"
+        );
+    }
     let viewer_keys = viewer_key::load(&data, ring.ids(), viewer_key::is_needed(&settings))?;
     let certificates = Certificates::load(&settings.tls)?;
     let of_admin = Certificates::of_admin(&settings.admin_tls)?;
@@ -168,8 +178,6 @@ async fn serve(
 
     let (leave, stop) = (CancellationToken::new(), CancellationToken::new());
     let duties = Duties::new(web.clone(), leave.clone());
-    // However this ends, they end in order then.
-    let _over = leave.clone().drop_guard();
     duties.begin("log", logs.lost().watch(Arc::clone(&metrics)));
     duties.begin("histories", async move { histories.await.unwrap_or_default() });
     duties.begin("sweep", sweep::watch(origin.clone()));
@@ -207,6 +215,8 @@ async fn serve(
     };
     let admin_has_tls = admin_tls.is_some();
     let mut doors = Doors::new(listeners, (tls, admin_tls), &settings, behind, &web, (duties.clone(), stop.clone()));
+    // However this ends, duties end in order then: before the admin listener does.
+    let _over = leave.clone().drop_guard();
     let mut reloader = Reloader {
         load,
         settings,
@@ -247,13 +257,22 @@ async fn serve(
         // balancers, are told what it waits for.
         let mut late = pin!(tokio::time::sleep(cluster::UNREADY));
         let mut is_late = shared.is_none();
+        let reuses_port = reloader.settings.reuse_port;
         loop {
             tokio::select! {
                 done = &mut known => break done?,
                 () = &mut late, if !is_late => {
+                    // What else takes its time is over in a while, and who has connected had better wait for it.
+                    if shared.as_ref().is_none_or(|shared| shared.trouble().is_none()) {
+                        late.as_mut().reset(tokio::time::Instant::now() + cluster::UNREADY);
+                        continue;
+                    }
                     is_late = true;
                     doors.open_admin()?;
-                    doors.open_data()?;
+                    // Where another process takes connections of the same port, it is the one that can answer them.
+                    if !reuses_port {
+                        doors.open_data()?;
+                    }
                     tracing::info!(%admin_address, "not joined yet: probes and /metrics are answered, and all else with 503");
                 }
                 () = reloader.run(&mut errands) => {}
@@ -340,7 +359,7 @@ async fn serve(
         // One whose client was cut off may never end; it was not answered.
         let _ = tokio::time::timeout_at(at_least(LAST_UPLOADS), web.uploads_ended()).await;
         let (now, written) = (tokio::time::Instant::now(), tokio::time::timeout_at(at_least(LAST_WRITES), origin.close()));
-        tokio::join!(written, webhooks.end(now + LAST_WRITES)).0.is_ok()
+        tokio::join!(written, webhooks.end(now + LAST_WEBHOOKS)).0.is_ok()
     };
     let ended = tokio::select! {
         ended = drained => Some(ended),

@@ -12,6 +12,8 @@ use super::{data_dir, viewer_key};
 const OURS: &str = "SPRINGHEAD_";
 /// What those begin with by which tests are told of this machine. Whatever they start has them, too.
 const OF_TESTS: &str = "SPRINGHEAD_TEST_";
+/// What the build tells the compiler (`build.rs`), which cargo hands on to what it runs.
+const OF_THE_BUILD: &str = "SPRINGHEAD_RUSTC";
 /// Those that stand for no flag, since what they hold is not for a command line to show.
 const SECRET: [&str; 2] = [data_dir::SIGNING_KEY_VARIABLE, viewer_key::VARIABLE];
 
@@ -48,7 +50,7 @@ fn strangers(mut names: BTreeSet<String>, known: &BTreeSet<String>) -> BTreeSet<
         let mut rests = services.iter().filter_map(|service| name.strip_prefix(service.as_str()));
         rests.any(|rest| rest == "_PORT" || rest.starts_with("_PORT_") || rest.starts_with("_SERVICE_"))
     };
-    names.retain(|name| !(known.contains(name) || name.starts_with(OF_TESTS) || is_of_a_service(name)));
+    names.retain(|name| !(known.contains(name) || name == OF_THE_BUILD || name.starts_with(OF_TESTS) || is_of_a_service(name)));
     names
 }
 
@@ -66,7 +68,7 @@ mod tests {
             assert!(known.contains(name), "{name}");
         }
         for (names, strange) in [
-            (&["SPRINGHEAD_LISTEN", "SPRINGHEAD_VIEWER_KEY", "SPRINGHEAD_TEST_VALKEY"][..], &[][..]),
+            (&["SPRINGHEAD_LISTEN", "SPRINGHEAD_RUSTC", "SPRINGHEAD_TEST_VALKEY"][..], &[][..]),
             (&["SPRINGHEAD_ACK", "SPRINGHEAD_LISTN", "SPRINGHEAD_"], &["SPRINGHEAD_", "SPRINGHEAD_ACK", "SPRINGHEAD_LISTN"]),
             (&["SPRINGHEAD_PORT", "SPRINGHEAD_SERVICE_PORT"], &["SPRINGHEAD_PORT", "SPRINGHEAD_SERVICE_PORT"]),
             (

@@ -156,6 +156,19 @@ fn a_signing_key_that_others_can_read_is_warned_of() {
 }
 
 #[test]
+fn a_signing_key_that_is_gone_is_told_when_keys_depend_on_it() {
+    let mut origin = Origin::start();
+    let told =
+        |origin: &Origin| origin.log().iter().any(|line| line["message"].as_str().unwrap().starts_with("signing.key was gone"));
+    assert!(!told(&origin), "at the first start none is lost");
+    origin.stop();
+    fs::remove_file(origin.data_dir().join("signing.key")).unwrap();
+    origin.launch();
+    assert!(told(&origin));
+    assert_eq!(origin.get("a.ts").status, 401);
+}
+
+#[test]
 fn health_is_asked_where_the_server_really_listens() {
     let mut origin = Origin::start();
     let configured = crate::front::free_port().to_string();

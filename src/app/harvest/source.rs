@@ -183,6 +183,7 @@ fn is_passing(error: &OriginError) -> bool {
         error,
         OriginError::Unreachable
             | OriginError::Unshared
+            | OriginError::Bodiless
             | OriginError::Starting
             | OriginError::TooManyHeld { .. }
             | OriginError::Draining

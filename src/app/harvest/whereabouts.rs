@@ -90,7 +90,9 @@ impl Whereabouts {
 
     /// Whether what a playlist of this name has listed may be to be had all the same: it could not be read.
     pub(super) fn is_unread(&self, playlist: &str) -> bool {
-        self.unread.contains(playlist.split('?').next().unwrap_or_default())
+        // Of what a version before has planned nobody knows which playlist it is of.
+        let plain = playlist.split('?').next().unwrap_or_default();
+        self.unread.contains(plain) || (playlist.is_empty() && !self.unread.is_empty())
     }
 }
 

@@ -36,7 +36,7 @@ const MOST_FAILED: usize = 16;
 /// many, or than there are others.
 const PATIENCE: u32 = 2;
 const FEW: usize = 100;
-/// How often what is left alone is looked at again: it may be read by now.
+/// How long after what is left alone is looked at again at the most, since it may be read by now: after [`LONGEST`] first, and twice that each time.
 const ANEW: Duration = Duration::from_secs(3_600);
 /// So many go into one call.
 const PART: usize = 256;
@@ -51,7 +51,7 @@ type BucketListing = mpsc::Receiver<Result<ListedObject, ColdError>>;
 
 /// Fills the index from one namespace's bucket, each time that it has to be. Ends when it is dropped.
 pub(super) async fn fill(store: SharedStore, bucket: Arc<SharedBucket>) {
-    let (mut rest, mut tries, mut looked) = (AGAIN, 0, None::<Instant>);
+    let (mut rest, mut tries, mut looked, mut anew) = (AGAIN, 0, None::<Instant>, LONGEST);
     loop {
         for lane in &store.0.lanes {
             lane.opened().await;
@@ -63,9 +63,10 @@ pub(super) async fn fill(store: SharedStore, bucket: Arc<SharedBucket>) {
         bucket.metrics.doubtful_objects.set(others);
         // At its start, too: it may be of use to this release.
         let has_left = later + others > 0;
-        let looks_again = has_left && looked.is_none_or(|at| at.elapsed() >= ANEW);
+        let looks_again = has_left && looked.is_none_or(|at| at.elapsed() >= anew);
         if looks_again || !has_left {
             looked = Some(Instant::now());
+            anew = if has_left { (anew * 2).min(ANEW) } else { LONGEST };
         }
         if is_whole && !looks_again {
             bucket.prove().await;
@@ -123,8 +124,8 @@ async fn fill_once(store: &SharedStore, bucket: &SharedBucket, tries: &mut u32, 
             objects = others,
             later,
             first = first.map(Key::as_str),
-            "there are objects in the durable tier that can't be read: they are left alone and answered with 503, and looked at again by a node \
-             that starts"
+            "there are objects in the durable tier that can't be read: they are left alone and answered with 503, and looked at again \
+             from time to time"
         ),
     }
     true
@@ -210,8 +211,9 @@ async fn take_note(
             }
             (key, Err(error @ ColdError::Unread(_))) if leaves => {
                 failed += 1;
+                // That is no longer a matter of single ones.
                 if failed > FEW.max(objects) {
-                    return Err(error);
+                    return Err(ColdError::Unavailable(error.to_string()));
                 }
                 match key {
                     Some(key) => left[store.place(namespace, &key).1].add(Some(key), &error),
@@ -423,5 +425,19 @@ mod tests {
         let left = vec![FoundUnread::default(); rig.store.0.lanes.len()];
         assert!(say_whole(&rig.store, &namespace, &left).await);
         assert_eq!((rig.store.left_alone(&namespace), is_left("a/later.ts")), ((0, 0), false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_that_lets_nobody_look_at_anything_is_no_matter_of_single_objects() {
+        let (rig, namespace) = (NodeRig::start(&Clock::manual()).await, Namespace::parse("n").unwrap());
+        let (to, listing) = tokio::sync::mpsc::channel(FEW + 1);
+        for number in 0..=FEW {
+            let key = Key::parse(&format!("{number}.ts")).unwrap();
+            let refused = Err(ColdError::Unread("access is refused".to_owned()));
+            to.send(Ok(ListedObject { key, attributes: Some(refused) })).await.unwrap();
+        }
+        drop(to);
+        let listed = take_note(&rig.store, &namespace, listing, true).await;
+        assert!(matches!(listed, Err(ColdError::Unavailable(_))), "that is told of the bucket: {listed:?}");
     }
 }

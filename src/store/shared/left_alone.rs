@@ -21,7 +21,10 @@ pub(super) struct LeftInBucket(Bytes);
 /// Those that a listing comes upon.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FoundUnread {
+    /// As many as are written, so that the memory for them has a bound.
     keys: Vec<Key>,
+    /// How long all of them are, those that are not kept included.
+    bytes: usize,
     later: u64,
     others: u64,
     /// The keys of some are not known.
@@ -33,7 +36,12 @@ impl FoundUnread {
     pub(super) fn add(&mut self, key: Option<Key>, why: &ColdError) {
         *(if matches!(why, ColdError::Later(_)) { &mut self.later } else { &mut self.others }) += 1;
         self.has_nameless |= key.is_none();
-        self.keys.extend(key);
+        if let Some(key) = key {
+            self.bytes += key.as_str().len() + 1;
+            if self.bytes <= MOST {
+                self.keys.push(key);
+            }
+        }
     }
 
     /// How many are of a later release, and how many others there are.
@@ -51,8 +59,7 @@ impl FoundUnread {
             return LeftInBucket::default();
         }
         let mut text = format!("{} {}", self.later, self.others);
-        let bytes: usize = self.keys.iter().map(|key| key.as_str().len() + 1).sum();
-        let is_any = self.has_nameless || bytes > MOST;
+        let is_any = self.has_nameless || self.bytes > MOST;
         for key in self.keys.iter().map(Key::as_str).filter(|_| !is_any).chain(is_any.then_some(ANY)) {
             text.push('\n');
             text.push_str(key);
@@ -110,6 +117,7 @@ mod tests {
             found.add(Some(key(&format!("{number:08}"))), &ColdError::Unread(String::new()));
         }
         assert!(found.write().may_have(&key("any")) && found.write().written().len() < 32);
+        assert!(found.keys.len() < MOST / 8 && found.first() == Some(&key("a/1.ts")), "no more are kept than are of use");
         let mut found = FoundUnread::default();
         found.add(None, &ColdError::Unread(String::new()));
         assert!(found.write().may_have(&key("any")) && found.write().counts() == (0, 1));
