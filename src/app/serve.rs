@@ -116,14 +116,10 @@ async fn serve(
         }
     }
     stamp::leave(&data);
-    let signing_key_is_lost = data.lacks_signing_key() && !data.has_no_keys();
+    let lacks_signing_key = data.lacks_signing_key();
     let ring = data.key_ring(true)?;
-    if signing_key_is_lost {
-        tracing::error!(
-            data_dir = %data.path().display(),
-            "signing.key was gone, and a new one has been made: all API keys that were made before are refused (401). Put the one from before back \
-             (a backup has it) and start again; or make new keys with 'springhead keys create'"
-        );
+    if lacks_signing_key {
+        welcome::tell_of_lost_key(&data);
     }
     let viewer_keys = viewer_key::load(&data, ring.ids(), viewer_key::is_needed(&settings))?;
     let certificates = Certificates::load(&settings.tls)?;

@@ -168,6 +168,17 @@ See what arrived
     )
 }
 
+/// A signing key has been made. Where there were keys before, it is not the first one, and they are of no use any more.
+pub(super) fn tell_of_lost_key(data: &DataDir) {
+    if !data.has_no_keys() {
+        tracing::error!(
+            data_dir = %data.path().display(),
+            "signing.key was gone, and a new one has been made: all API keys that were made before are refused (401). Put the one from before back \
+             (a backup has it) and start again; or make new keys with 'springhead keys create'"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

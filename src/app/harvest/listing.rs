@@ -165,6 +165,7 @@ impl Harvest {
     async fn left_out(&self, playlist: &Url, text: &str, entry: &Url) -> Vec<String> {
         // Where that is not there, what the window has is all there is.
         let Ok(now) = self.source.newest(playlist).await else { return Vec::new() };
+        let now = substituted(&now, Surroundings::default());
         let bare = |mut url: Url| {
             let words = url.query().unwrap_or_default().split('&');
             let is_window = |word: &&str| ["start=", "end=", "late="].iter().any(|name| word.starts_with(name));
